@@ -1,0 +1,112 @@
+"""A memory for LLM agents: remember, recall and forget, on your own machine.
+
+Importing it costs nothing: every name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memsdk.aio import AsyncMemory
+    from memsdk.errors import (
+        ClosedError,
+        ConflictError,
+        DiskFullError,
+        EmbedderError,
+        EmbedderMismatchError,
+        FilterError,
+        ForkedProcessError,
+        IndexCorruptError,
+        IndexingError,
+        IndexUnavailableError,
+        IngestError,
+        InvalidInputError,
+        MemsdkError,
+        MissingExtraError,
+        NotFoundError,
+        ScopeError,
+        StoreCorruptError,
+        StoreError,
+        StoreLockedError,
+        StoreReadOnlyError,
+        StoreVersionError,
+    )
+    from memsdk.memory import Memory
+    from memsdk.models import (
+        Difference,
+        Document,
+        Forgotten,
+        Hit,
+        IngestReport,
+        Kind,
+        Record,
+        Session,
+        Side,
+        Stats,
+        Task,
+        Verification,
+        Why,
+    )
+    from memsdk.recalled import Recall
+
+__version__ = "0.1.0"  # pyproject.toml takes it from here
+
+__all__ = [
+    "AsyncMemory",
+    "ClosedError",
+    "ConflictError",
+    "Difference",
+    "DiskFullError",
+    "Document",
+    "EmbedderError",
+    "EmbedderMismatchError",
+    "FilterError",
+    "Forgotten",
+    "ForkedProcessError",
+    "Hit",
+    "IndexCorruptError",
+    "IndexUnavailableError",
+    "IndexingError",
+    "IngestError",
+    "IngestReport",
+    "InvalidInputError",
+    "Kind",
+    "Memory",
+    "MemsdkError",
+    "MissingExtraError",
+    "NotFoundError",
+    "Recall",
+    "Record",
+    "ScopeError",
+    "Session",
+    "Side",
+    "Stats",
+    "StoreCorruptError",
+    "StoreError",
+    "StoreLockedError",
+    "StoreReadOnlyError",
+    "StoreVersionError",
+    "Task",
+    "Verification",
+    "Why",
+    "__version__",
+]
+
+_HOME = {"AsyncMemory": "memsdk.aio", "Memory": "memsdk.memory", "Recall": "memsdk.recalled"}
+
+if not TYPE_CHECKING:  # a type checker that saw it would believe in every misspelt name
+
+    def __getattr__(name: str) -> object:
+        """Load a public name at its first use (PEP 562)."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = "memsdk.errors" if name.endswith("Error") else _HOME.get(name, "memsdk.models")
+        value = getattr(import_module(home), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """The public names, loaded or not."""
+        return sorted({*globals(), *__all__})
