@@ -1,0 +1,73 @@
+# The development environment and every check. `make` alone lists what there is.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := $(or $(MEMSDK_VENV),.venv)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.memsdk-stamp
+DEMO := build/demo
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow coverage lint format types imports docs check tree bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
+
+venv: $(STAMP) ## make .venv (or $MEMSDK_VENV) with all that development needs; only when stale
+
+$(STAMP): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memsdk needs Python 3.11 or newer, not %d.%d: make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	@test -x "$(BIN)/python" || "$(PYTHON)" -m venv "$(VENV)"
+	@"$(BIN)/python" -m pip install --quiet --upgrade 'pip>=25.1'  # 25.1: --group
+	@"$(BIN)/python" -m pip install --quiet --editable '.[documents]' --group dev --constraint constraints.txt
+	@touch "$@"
+
+demo: venv ## a fresh store in build/demo: ingest examples/, ask three questions, print answers and sources
+	@rm -rf "$(DEMO)" && mkdir -p "$(DEMO)"
+	@set -x; "$(BIN)/memsdk" init --store "$(DEMO)/store"
+	@set -x; "$(BIN)/memsdk" ingest examples/handbook examples/chats --store "$(DEMO)/store"
+	@while IFS= read -r question; do \
+	  echo; (set -x; "$(BIN)/memsdk" recall "$$question" --store "$(DEMO)/store" -k 3); \
+	done < examples/questions.txt
+
+test: venv ## run the tests; ARGS="-k name" for some of them
+	@"$(BIN)/python" -m pytest $(ARGS)
+
+test-slow: venv ## run the tests marked slow
+	@"$(BIN)/python" -m pytest -m slow $(ARGS)
+
+coverage: venv ## run the tests and show the lines that none of them reach
+	@"$(BIN)/python" -m pytest --cov --cov-report=term $(ARGS)
+
+format: venv ## format the code and mend what ruff can mend
+	@"$(BIN)/ruff" format .
+	@"$(BIN)/ruff" check --fix .
+
+lint: venv ## check format, style and spelling
+	@"$(BIN)/ruff" format --check .
+	@"$(BIN)/ruff" check .
+	@"$(BIN)/codespell" $$(git ls-files)
+
+# mypy, pyright and import-linter don't follow setuptools' editable finder: they get one tree with the installed names.
+tree:  ## link the sources under their import names into build/tree
+	@rm -rf build/tree && mkdir -p build/tree/memsdk
+	@ln -s $(CURDIR)/memsdk/* build/tree/memsdk/
+	@for folder in cli migrations trainer; do if [ -d $$folder ]; then ln -s "$(CURDIR)/$$folder" build/tree/memsdk/; fi; done
+
+types: venv tree ## check the types (mypy --strict)
+	@cd build/tree && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml --cache-dir ../mypy_cache -p memsdk
+
+imports: venv tree ## check which layer imports which
+	@cd build/tree && PYTHONPATH=. "$(abspath $(BIN))/lint-imports" --config ../../pyproject.toml --cache-dir ../import_linter_cache
+
+docs: venv ## write docs/cli.md and docs/api.md from the source; fails where the committed ones were stale
+	@"$(BIN)/python" docs/generate.py
+	@git diff --exit-code -- docs/cli.md docs/api.md
+
+check: lint types imports test docs ## all checks
+
+bench: venv ## measure quality and speed; ratios to the terminal, JSON to build/bench
+	@mkdir -p build/bench && "$(BIN)/python" -m benchmarks --out build/bench $(ARGS)
+
+clean: ## remove what make, the tools and Python made
+	@rm -rf build dist .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
