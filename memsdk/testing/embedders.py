@@ -59,8 +59,8 @@ class HashingEmbedder:
         check_texts(texts)
         prefix = prefix_of(self._spec.prefixes, task=task, side=side)
         vectors = np.zeros((len(texts), self._spec.dims), np.float32)
-        for row, text in zip(vectors, texts, strict=True):
-            row += self._embed_one(text, prefix)
+        for number, text in enumerate(texts):
+            vectors[number] = self._embed_one(text, prefix)
         return vectors
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -90,7 +90,7 @@ def hashing(argument: str, *, prefixes: Prefixes | None = None) -> HashingEmbedd
     Raises:
         InvalidInputError: the parts are not numbers of at least 1.
     """
-    dims, max_tokens, name = (argument.split(":", 2) + ["", "", ""])[:3]
+    dims, max_tokens, name = [*argument.split(":", 2), "", "", ""][:3]
     try:
         return HashingEmbedder(
             dims=int(dims or 64), max_tokens=int(max_tokens or 256), name=name or "hashing", prefixes=prefixes

@@ -1,0 +1,125 @@
+"""Weights and tokenizers off the disk: quietly, completely, and each once a process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from weakref import WeakValueDictionary
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
+from torch import nn
+from transformers.utils import logging as transformers_logging
+
+from memsdk.embedding.folder import ModelFolder
+from memsdk.embedding.runtime import Runtime
+from memsdk.errors import EmbedderError, InvalidInputError
+
+_UNLOADABLE = (OSError, ValueError, RuntimeError, KeyError, AttributeError, ImportError, SafetensorError)
+
+_weights: WeakValueDictionary[tuple[str, ...], nn.Module] = WeakValueDictionary()
+_recent: deque[nn.Module] = deque(maxlen=2)  # stay loaded while no embedder uses them: stores are closed and reopened
+_weights_lock = threading.Lock()
+
+
+def choose_device(runtime: Runtime) -> torch.device:
+    """The device that the settings ask for. Raises InvalidInputError, or EmbedderError where there is none."""
+    if runtime.dtype not in ("float32", "bfloat16"):
+        raise InvalidInputError(f"dtype is 'float32' or 'bfloat16', not {runtime.dtype!r}")
+    if runtime.device not in ("cpu", "cuda", "auto"):
+        raise InvalidInputError(f"device is 'cpu', 'cuda' or 'auto', not {runtime.device!r}")
+    if runtime.device == "cpu" or (runtime.device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise EmbedderError("device='cuda' was asked for, but torch sees no CUDA device; use device='auto'")
+    return torch.device("cuda")
+
+
+def load_weights(folder: ModelFolder, *, device: torch.device, dtype: str) -> nn.Module:
+    """The folder's encoder, ready for inference; the same object for the same weights. Raises EmbedderError."""
+    key = (folder.weights, folder.config, str(device), dtype)
+    with _weights_lock:
+        model = _weights.get(key)
+        if model is None:
+            with _quiet():
+                model = _read_weights(folder, dtype=getattr(torch, dtype)).to(device).eval().requires_grad_(False)
+            _weights[key] = model
+        if model not in _recent:
+            _recent.append(model)
+        return model
+
+
+def _read_weights(folder: ModelFolder, *, dtype: torch.dtype) -> nn.Module:
+    """The encoder without the pooling layer on top that some have; nothing may be missing from the file."""
+
+    def load(**options: bool) -> tuple[nn.Module, dict[str, Sequence[str]]]:
+        loaded: tuple[nn.Module, dict[str, Sequence[str]]] = transformers.AutoModel.from_pretrained(
+            folder.transformer, dtype=dtype, local_files_only=True, trust_remote_code=False,
+            output_loading_info=True, **options)  # fmt: skip
+        return loaded
+
+    try:
+        try:
+            model, report = load(add_pooling_layer=False)
+        except TypeError:  # an architecture that has no such layer
+            model, report = load()
+    except _UNLOADABLE as error:
+        raise EmbedderError(f"{folder.transformer} can't be loaded by transformers: {error}") from error
+    missing = [name for name in report["missing_keys"] if "pooler" not in name]
+    if missing or report["mismatched_keys"]:
+        raise EmbedderError(
+            f"the weights in {folder.transformer} do not fit its config.json: {len(missing)} are missing, such as"
+            f" {missing[:1]}; fetch the model again"
+        )
+    return model
+
+
+def load_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """The folder's tokenizer, without the truncation and padding that some have baked in."""
+    file = folder.transformer / "tokenizer.json"
+    try:
+        if file.is_file():
+            tokenizer = Tokenizer.from_buffer(file.read_bytes())
+        else:
+            with _quiet():
+                slow = transformers.AutoTokenizer.from_pretrained(folder.transformer, local_files_only=True)
+            tokenizer = slow.backend_tokenizer
+    except _UNLOADABLE as error:
+        raise EmbedderError(f"the tokenizer in {folder.transformer} can't be loaded: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' load report, progress bars and warnings; as it was afterwards."""
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # theirs
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # theirs
+
+
+def _after_fork() -> None:
+    """OpenMP hangs in a forked child that asks for several threads; and the lock may have been held."""
+    global _weights_lock
+    _weights_lock = threading.Lock()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
