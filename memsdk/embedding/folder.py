@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ _LEGACY_POOLINGS = {
 }
 
 _hashes: dict[tuple[str, int, int], str] = {}
-_hashes_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +87,9 @@ def _modules(path: Path) -> tuple[Path, Path | None]:
     if not isinstance(modules, list):
         raise EmbedderError(f"{path / 'modules.json'} is not a list of modules; fetch the model again")
     listed = [module for module in modules if isinstance(module, dict)]
-    found = [(str(module.get("type", "")).rpartition(".")[2], str(module.get("path", ""))) for module in listed]
+    found = [
+        (str(module.get("type", "")).rpartition(".")[2], str(module.get("path", ""))) for module in listed
+    ]
     names = [name for name, _ in found]
     if names not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         raise EmbedderError(
@@ -116,7 +116,12 @@ def _max_tokens(transformer: Path, settings: Mapping[str, JsonValue]) -> int:
     """sentence-transformers' own limit, else the tokenizer's, never above the positions that the model has."""
     config = _read_json(transformer / "config.json")
     positions = config.get("max_position_embeddings")
-    if isinstance(positions, int) and config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+    if isinstance(positions, int) and config.get("model_type") in (
+        "roberta",
+        "xlm-roberta",
+        "camembert",
+        "mpnet",
+    ):
         positions -= 2  # theirs are counted from the padding id on
     limits = [
         settings.get("max_seq_length"),
@@ -130,14 +135,21 @@ def _max_tokens(transformer: Path, settings: Mapping[str, JsonValue]) -> int:
 def _prefixes(config: Mapping[str, JsonValue]) -> Prefixes:
     """The prompts of a folder: `chat.query` and `chat.key` for one task, `query` and `document` for all."""
     prompts = config.get("prompts")
-    named = {name: text for name, text in prompts.items() if isinstance(text, str)} if isinstance(prompts, dict) else {}
+    named = (
+        {name: text for name, text in prompts.items() if isinstance(text, str)}
+        if isinstance(prompts, dict)
+        else {}
+    )
     always = named.get(str(config.get("default_prompt_name")), "")
 
     def first(*names: str) -> str:
         return next((named[name] for name in names if name in named), always)
 
     pairs = {
-        task: (first(f"{task}.query", "query"), first(f"{task}.key", f"{task}.document", "key", "document", "passage"))
+        task: (
+            first(f"{task}.query", "query"),
+            first(f"{task}.key", f"{task}.document", "key", "document", "passage"),
+        )
         for task in Task
     }
     return {task: pair for task, pair in pairs.items() if any(pair)}
@@ -155,7 +167,9 @@ def _weight_files(transformer: Path) -> Sequence[Path]:
             shards = _read_json(transformer / index).get("weight_map")
             names = sorted({str(name) for name in shards.values()}) if isinstance(shards, dict) else []
             return [_required(transformer / name) for name in names]
-    raise EmbedderError(f"{transformer} holds no weights (model.safetensors or pytorch_model.bin); fetch them again")
+    raise EmbedderError(
+        f"{transformer} holds no weights (model.safetensors or pytorch_model.bin); fetch them again"
+    )
 
 
 def _tokenizer_files(transformer: Path) -> Sequence[Path]:
@@ -163,7 +177,9 @@ def _tokenizer_files(transformer: Path) -> Sequence[Path]:
         return [transformer / "tokenizer.json"]
     files = [transformer / name for name in _TOKENIZER_FILES if (transformer / name).is_file()]
     if not files:
-        raise EmbedderError(f"{transformer} holds no tokenizer (tokenizer.json or a vocabulary); fetch it again")
+        raise EmbedderError(
+            f"{transformer} holds no tokenizer (tokenizer.json or a vocabulary); fetch it again"
+        )
     return files
 
 
@@ -179,11 +195,10 @@ def _hash(file: Path) -> str:
     try:
         status = file.stat()
         key = (str(file.resolve()), status.st_size, status.st_mtime_ns)
-        with _hashes_lock:
-            if key not in _hashes:
-                with file.open("rb") as opened:
-                    _hashes[key] = hashlib.file_digest(opened, "sha256").hexdigest()
-            return _hashes[key]
+        if key not in _hashes:
+            with file.open("rb") as opened:
+                _hashes[key] = hashlib.file_digest(opened, "sha256").hexdigest()
+        return _hashes[key]
     except OSError as error:
         raise EmbedderError(f"{file} can't be read: {error}") from error
 

@@ -38,7 +38,9 @@ def fetch(name: str, *, revision: str | None, allow_download: bool) -> tuple[Pat
     except HFValidationError as error:
         raise InvalidInputError(f"there is no folder {name!r}, and it is no hub id: {error}") from error
     if not allow_download:
-        raise EmbedderError(f"{name} is not in the hub's cache, and downloads are not allowed here; {_cure(name)}")
+        raise EmbedderError(
+            f"{name} is not in the hub's cache, and downloads are not allowed here; {_cure(name)}"
+        )
     try:
         for weights in _WEIGHTS:
             folder = snapshot([*_SMALL, weights], local=False)

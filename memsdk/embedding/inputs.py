@@ -13,7 +13,9 @@ def check_texts(texts: Sequence[str]) -> None:
         raise InvalidInputError("an embedder takes a list of texts, not one text; put it in a list")
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise InvalidInputError(f"an embedder takes texts; number {number} is of type {type(text).__name__}")
+            raise InvalidInputError(
+                f"an embedder takes texts; number {number} is of type {type(text).__name__}"
+            )
         try:
             text.encode()
         except UnicodeEncodeError as error:

@@ -40,15 +40,17 @@ class Bm25Encoder:
         return self._encode(text, self._query_models, is_query=True)
 
     def _models(self, *, average_length: float) -> tuple[Bm25, Bm25]:
-        try:
-            words, unspaced = (
-                Bm25(Bm25Config(k=self._k, b=self._b, avg_len=average_length, tokenizer=tokenizer,
-                                language=self._language))  # fmt: skip
-                for tokenizer in (TokenizerType.Word, TokenizerType.Multilingual)
+        def model(tokenizer: TokenizerType) -> Bm25:
+            return Bm25(
+                Bm25Config(
+                    k=self._k, b=self._b, avg_len=average_length, tokenizer=tokenizer, language=self._language
+                )
             )
+
+        try:
+            return model(TokenizerType.Word), model(TokenizerType.Multilingual)
         except (ValueError, TypeError) as error:
             raise InvalidInputError(f"BM25 can't be set up with these parameters: {error}") from error
-        return words, unspaced
 
     @staticmethod
     def _encode(text: str, models: tuple[Bm25, Bm25], *, is_query: bool) -> SparseVector:
@@ -60,7 +62,9 @@ class Bm25Encoder:
             try:
                 vector = model.embed_query(part) if is_query else model.embed_document(part)
             except UnicodeEncodeError as error:
-                raise InvalidInputError(f"the text holds a lone surrogate at {error.start}; clean it first") from error
+                raise InvalidInputError(
+                    f"the text holds a lone surrogate at {error.start}; clean it first"
+                ) from error
             for index, value in zip(vector.indices, vector.values, strict=True):
                 weights[index] = max(value, weights.get(index, 0.0))  # two words can share a hash
         indices = sorted(weights)

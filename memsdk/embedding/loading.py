@@ -78,13 +78,19 @@ def load_embedder(
     """
     if source is not None and not isinstance(source, str | Path):
         if not hasattr(source, "embed") or not hasattr(source, "spec"):
-            raise InvalidInputError(f"an embedder is a name, a folder or an Embedder, not {type(source).__name__}")
+            raise InvalidInputError(
+                f"an embedder is a name, a folder or an Embedder, not {type(source).__name__}"
+            )
         return source
     choices = _Choices(pooling=pooling, max_tokens=max_tokens, prefixes=prefixes, revision=revision)
-    return _load(PACKAGED if source is None else source, choices, runtime=runtime, allow_download=allow_download)
+    return _load(
+        PACKAGED if source is None else source, choices, runtime=runtime, allow_download=allow_download
+    )
 
 
-def from_spec(spec: EmbedderSpec, *, runtime: Runtime | None = None, allow_download: bool = False) -> Embedder:
+def from_spec(
+    spec: EmbedderSpec, *, runtime: Runtime | None = None, allow_download: bool = False
+) -> Embedder:
     """Load again what a store recorded, and make sure that it is still the same.
 
     Raises:
@@ -105,7 +111,9 @@ def from_spec(spec: EmbedderSpec, *, runtime: Runtime | None = None, allow_downl
     return embedder
 
 
-def _load(source: str | Path, choices: _Choices, *, runtime: Runtime | None, allow_download: bool) -> Embedder:
+def _load(
+    source: str | Path, choices: _Choices, *, runtime: Runtime | None, allow_download: bool
+) -> Embedder:
     text = str(source)
     if not text.strip() or "\0" in text:
         raise InvalidInputError(f"an embedder's name can't be {text!r}; leave it out for the packaged one")
@@ -141,7 +149,9 @@ def _load_packaged(choices: _Choices, *, runtime: Runtime | None) -> Embedder:
     return _load_folder(folder, choices, name=PACKAGED_NAME, source=PACKAGED, runtime=runtime)
 
 
-def _load_folder(folder: Path, choices: _Choices, *, name: str, source: str, runtime: Runtime | None) -> Embedder:
+def _load_folder(
+    folder: Path, choices: _Choices, *, name: str, source: str, runtime: Runtime | None
+) -> Embedder:
     described = read_folder(folder)
     from memsdk.embedding.transformer import TransformerEmbedder  # torch: seconds, and only for who needs it
 
@@ -159,6 +169,8 @@ def _load_plugin(plugin: EntryPoint, *, argument: str, prefixes: Prefixes | None
     try:
         factory = plugin.load()
     except (ImportError, AttributeError) as error:
-        raise EmbedderError(f"the embedder plug-in {plugin.name!r} ({plugin.value}) can't be loaded: {error}") from error
+        raise EmbedderError(
+            f"the embedder plug-in {plugin.name!r} ({plugin.value}) can't be loaded: {error}"
+        ) from error
     embedder: Embedder = factory(argument, prefixes=prefixes)
     return embedder

@@ -111,7 +111,9 @@ class TransformerEmbedder:
         """How many tokens each text has, without prefix, special tokens or truncation."""
         check_texts(texts)
         cased = [self._cased(text) for text in texts]
-        return [len(encoding) for encoding in self._counter.encode_batch_fast(cased, add_special_tokens=False)]
+        return [
+            len(encoding) for encoding in self._counter.encode_batch_fast(cased, add_special_tokens=False)
+        ]
 
     @cached_property
     def _counter(self) -> Tokenizer:
@@ -129,7 +131,9 @@ class TransformerEmbedder:
             mask[row, : len(one)] = 1
         with torch.inference_mode():
             on_device = torch.from_numpy(mask).to(self._device)
-            output = self._model(input_ids=torch.from_numpy(padded).to(self._device), attention_mask=on_device)
+            output = self._model(
+                input_ids=torch.from_numpy(padded).to(self._device), attention_mask=on_device
+            )
             pooled = pool(output.last_hidden_state.float(), on_device, modes=self._modes)
             return cast("Vectors", nn.functional.normalize(pooled, dim=1).cpu().numpy())
 

@@ -25,7 +25,9 @@ from memsdk.errors import EmbedderError, InvalidInputError
 _UNLOADABLE = (OSError, ValueError, RuntimeError, KeyError, AttributeError, ImportError, SafetensorError)
 
 _weights: WeakValueDictionary[tuple[str, ...], nn.Module] = WeakValueDictionary()
-_recent: deque[nn.Module] = deque(maxlen=2)  # stay loaded while no embedder uses them: stores are closed and reopened
+_recent: deque[nn.Module] = deque(
+    maxlen=2
+)  # stay loaded while no embedder uses them: stores are closed and reopened
 _weights_lock = threading.Lock()
 
 
@@ -49,7 +51,9 @@ def load_weights(folder: ModelFolder, *, device: torch.device, dtype: str) -> nn
         model = _weights.get(key)
         if model is None:
             with _quiet():
-                model = _read_weights(folder, dtype=getattr(torch, dtype)).to(device).eval().requires_grad_(False)
+                model = (
+                    _read_weights(folder, dtype=getattr(torch, dtype)).to(device).eval().requires_grad_(False)
+                )
             _weights[key] = model
         if model not in _recent:
             _recent.append(model)
@@ -114,12 +118,15 @@ def _quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # theirs
 
 
-def _after_fork() -> None:
-    """OpenMP hangs in a forked child that asks for several threads; and the lock may have been held."""
-    global _weights_lock
-    _weights_lock = threading.Lock()
+def _after_fork_in_child() -> None:
+    """OpenMP hangs in a forked child that asks for several threads."""
+    _weights_lock.release()
     torch.set_num_threads(1)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # no fork happens halfway through a load: the child would wait for ever
+    os.register_at_fork(
+        before=_weights_lock.acquire,
+        after_in_parent=_weights_lock.release,
+        after_in_child=_after_fork_in_child,
+    )

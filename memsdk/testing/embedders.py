@@ -33,7 +33,12 @@ class HashingEmbedder:
     """
 
     def __init__(
-        self, *, dims: int = 64, max_tokens: int = 256, name: str = "hashing", prefixes: Prefixes | None = None
+        self,
+        *,
+        dims: int = 64,
+        max_tokens: int = 256,
+        name: str = "hashing",
+        prefixes: Prefixes | None = None,
     ) -> None:
         """Take the length of the vectors, that of a text in words and signs, and the seed."""
         if dims < 1 or max_tokens < 1:
