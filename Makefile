@@ -48,13 +48,14 @@ lint: venv ## check format, style and spelling
 	@"$(BIN)/codespell" $$(git ls-files)
 
 # mypy, pyright and import-linter don't follow setuptools' editable finder: they get one tree with the installed names.
-tree:  ## link the sources under their import names into build/tree
+tree: ## link the sources under their import names into build/tree
 	@rm -rf build/tree && mkdir -p build/tree/memsdk
 	@ln -s $(CURDIR)/memsdk/* build/tree/memsdk/
+	@ln -s $(CURDIR)/tests build/tree/
 	@for folder in cli migrations trainer; do if [ -d $$folder ]; then ln -s "$(CURDIR)/$$folder" build/tree/memsdk/; fi; done
 
-types: venv tree ## check the types (mypy --strict)
-	@cd build/tree && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml --cache-dir ../mypy_cache -p memsdk
+types: venv tree ## check the types of sources and tests (mypy --strict)
+	@cd build/tree && "$(abspath $(BIN))/mypy" --config-file ../../pyproject.toml --cache-dir ../mypy_cache -p memsdk -p tests
 
 imports: venv tree ## check which layer imports which
 	@cd build/tree && PYTHONPATH=. "$(abspath $(BIN))/lint-imports" --config ../../pyproject.toml --cache-dir ../import_linter_cache
