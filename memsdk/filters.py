@@ -98,8 +98,13 @@ def matches(condition: Filter, payload: Mapping[str, object]) -> bool:
             return any(_within(number, condition) for number in numbers if number is not None)
 
 
-def rename(condition: Filter, *, field: Callable[[str], str], value: Callable[[Scalar], Scalar]) -> Filter:
-    """The same filter with every field and value replaced, as an index that stores hashes needs it."""
+def rename(condition: Filter, *, field: Callable[[str, bool], str], value: Callable[[Scalar], Scalar]) -> Filter:
+    """The same filter over stored numbers and hashes, as an index needs it.
+
+    Args:
+        field: from a field, and whether its time is meant, to the stored name.
+        value: from a value to the stored one.
+    """
     match condition:
         case All(conditions):
             return All(tuple(rename(part, field=field, value=value) for part in conditions))
@@ -108,11 +113,11 @@ def rename(condition: Filter, *, field: Callable[[str], str], value: Callable[[S
         case Not(part):
             return Not(rename(part, field=field, value=value))
         case Exists(name):
-            return Exists(field(name))
+            return Exists(field(name, False))
         case Match(name, wanted):
-            return Match(field(name), tuple(value(want) for want in wanted))
+            return Match(field(name, False), tuple(value(want) for want in wanted))
         case Range():
-            return replace(condition, field=field(condition.field))
+            return replace(condition, field=field(condition.field, condition.is_time), is_time=False)
 
 
 def as_time(value: object) -> float | None:

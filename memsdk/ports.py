@@ -297,6 +297,12 @@ class OutboxState(Protocol):
     def since(self, seq: int, *, limit: int) -> list[Change]:
         """Entries beyond `seq`, oldest first, settled ones included while a space is building."""
 
+    def waiting(self) -> list[UUID]:
+        """The records with an entry that is not applied yet."""
+
+    def touch(self, records: Sequence[UUID], *, owner: str | None = None) -> list[Change]:
+        """Make entries for these records, existing or not, claimed by `owner`: they are to be indexed anew."""
+
     def stamps(self) -> Iterator[tuple[UUID, int, int]]:
         """Every record's id, last outbox seq and number of points: what `verify` compares."""
 
@@ -429,8 +435,24 @@ class StoreAdmin(Protocol):
         """What the database's own integrity check complains of; empty when it is sound."""
 
 
+class Transfer(Protocol):
+    """The store as plain rows and back."""
+
+    def dump(self, *, users: tuple[str | None, ...] | None) -> Iterator[dict[str, JsonValue]]:
+        """Every document, record (all revisions, times, counts, links) and recall with feedback; `type` names which."""
+
+    def load(self, rows: Sequence[Mapping[str, JsonValue]], *, owner: str | None,
+             ) -> tuple[dict[str, int], list[Change]]:  # fmt: skip
+        """Write back rows of `dump` in one transaction, leaving what is there; new ones by type, and their entries.
+
+        Raises InvalidInputError for a row that lacks a field or has one of the wrong type; then nothing is written.
+        """
+
+
 class Store(Protocol):
     """The parts of one open store, each behind its own port. `close` lets go of the database."""
+
+    token: str  # names this open store as the owner of what it claims
 
     records: Records
     outbox: Outbox
@@ -441,6 +463,7 @@ class Store(Protocol):
     sessions: Sessions
     spaces: Spaces
     admin: StoreAdmin
+    transfer: Transfer
 
     def close(self) -> None:
         """Let go of the database. Twice is once."""
@@ -490,6 +513,9 @@ class Reader(Protocol):
 
     def read(self, path: Path) -> list[Parsed]:
         """Parse one file. Raises IngestError, MissingExtraError."""
+
+    def read_text(self, text: str, *, title: str, media_type: str = "text/plain", key: str | None = None) -> list[Parsed]:
+        """Parse a text as if it were a file of that type. Raises IngestError."""
 
 
 class Chunker(Protocol):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import gzip
 import hashlib
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +23,7 @@ from memsdk.errors import InvalidInputError
 from memsdk.ports import TokenCounter
 
 _CL100K = r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
-_O200K = "|".join((
+_O200K_PARTS = (
     r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
     r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
     r"""\p{N}{1,3}""",
@@ -31,7 +31,7 @@ _O200K = "|".join((
     r"""\s*[\r\n]+""",
     r"""\s+(?!\S)""",
     r"""\s+""",
-))  # fmt: skip
+)
 _GPT2 = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|\s++$|\s+(?!\S)|\s"""
 _GPT2_DIGITS = (
     r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++|\p{N}| ?[^\s\p{L}\p{N}]++|\s++$|\s++(?=\p{N})|\s+(?!\S)|\s"""
@@ -56,7 +56,7 @@ _PUBLISHED: Mapping[str, _Ranks] = {
     "o200k_base": _Ranks(
         "https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken",
         "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
-        _O200K,
+        "|".join(_O200K_PARTS),
     ),
 }
 _PROBES = (
@@ -147,7 +147,7 @@ def _ranks_on_this_machine(name: str, url: str) -> Iterator[bytes]:
         try:
             content = file.read_bytes()
             yield gzip.decompress(content) if file.suffix == ".gz" else content
-        except (OSError, EOFError, binascii.Error):
+        except (OSError, EOFError, zlib.error):
             continue  # the next place may have it
 
 

@@ -1,0 +1,206 @@
+"""Reading and changing records that exist, within the users that a caller can reach. None reaches everybody's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from memsdk import filters as filter_language
+from memsdk import inputs
+from memsdk.background import Background
+from memsdk.errors import InvalidInputError, NotFoundError
+from memsdk.forgetting import Forgetter
+from memsdk.models import Forgotten, Kind, Metadata, Record
+from memsdk.ports import Clock, RecallLog, RecordFilter, Records
+from memsdk.recalled import Recall
+from memsdk.remembering import Writer
+
+Users = tuple[str | None, ...] | None
+"""Whose records can be reached: None for everybody's; a None in it stands for the shared ones."""
+
+
+class Access:
+    """What `Memory` may do to any record and a scoped view to its own."""
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        recall_log: RecallLog,
+        writer: Writer,
+        forgetter: Forgetter,
+        background: Background,
+        clock: Clock,
+    ) -> None:
+        self._records = records
+        self._recall_log = recall_log
+        self._writer = writer
+        self._forgetter = forgetter
+        self._background = background
+        self._clock = clock
+
+    def get(self, id: UUID | str, *, users: Users) -> Record:
+        """One record."""
+        wanted = inputs.clean_uuid(id)
+        found = self._records.get([wanted])
+        if not found or (users is not None and found[0].user_id not in users):
+            raise NotFoundError(f"no record {wanted} in this scope; `list` shows what there is")
+        return found[0]
+
+    def history(self, id: UUID | str, *, users: Users) -> list[Record]:
+        """Every revision of a record, oldest first."""
+        return self._records.history(self.get(id, users=users).id)
+
+    def list(
+        self,
+        *,
+        users: Users,
+        agent_id: str | None,
+        session_id: str | None,
+        kinds: Sequence[Kind | str] | None,
+        filters: Mapping[str, object] | None,
+        limit: int,
+        after: UUID | str | None,
+    ) -> list[Record]:
+        """A page of records, oldest first."""
+        where = self._where(users=users, agent_id=agent_id, session_id=session_id, kinds=kinds, filters=filters)
+        cursor = None if after is None else inputs.clean_uuid(after, what="after")
+        return self._records.page(where, limit=inputs.clean_limit(limit), after=cursor)
+
+    def update(
+        self,
+        id: UUID | str,
+        text: str | None,
+        *,
+        users: Users,
+        metadata: Mapping[str, object] | None,
+        tags: Sequence[str] | None,
+        occurred_at: datetime | str | None,
+        expires_at: datetime | str | None,
+        ttl: timedelta | float | None,
+    ) -> Record:
+        """Write a new revision."""
+        record = self.get(id, users=users)
+        now = self._clock.now()
+        written = self._writer.update(
+            record.id,
+            visible=RecordFilter(users=users),
+            text=None if text is None else inputs.clean_text(text),
+            metadata=_changed_metadata(record, metadata=metadata, tags=tags),
+            occurred_at=inputs.clean_time(occurred_at, what="occurred_at"),
+            expires_at=inputs.clean_expiry(expires_at=expires_at, ttl=ttl, now=now),
+        )
+        return written.record
+
+    def forget(
+        self,
+        id: UUID | str | Sequence[UUID | str] | None,
+        *,
+        users: Users,
+        user_id: str | None,
+        agent_id: str | None,
+        session_id: str | None,
+        kinds: Sequence[Kind | str] | None,
+        filters: Mapping[str, object] | None,
+        before: datetime | str | None,
+        older_than: timedelta | None,
+    ) -> Forgotten:
+        """Erase records; a user id alone erases all of that user."""
+        others = (id, agent_id, session_id, kinds, before, older_than)
+        user = inputs.clean_id(user_id, what="user_id")
+        if user is not None and not filters and all(value is None for value in others):
+            return self._forgetter.forget_user(user)
+        if not filters and all(value is None for value in others):
+            raise InvalidInputError("forget what? give an id, a user_id, filters or an age; nothing was erased")
+        where = self._where(
+            users=users if user is None else (user,),
+            agent_id=agent_id,
+            session_id=session_id,
+            kinds=kinds,
+            filters=filters,
+            ids=_ids(id),
+            before=self._before(before, older_than),
+            exact_agent=True,
+        )
+        return self._forgetter.forget(where)
+
+    def feedback(
+        self,
+        recall: Recall | UUID | str,
+        *,
+        users: Users,
+        output: str | None,
+        score: float | None,
+        used: Sequence[UUID | str],
+        metadata: Mapping[str, object] | None,
+    ) -> UUID:
+        """File what became of a recall."""
+        if output is None and score is None and not used:
+            raise InvalidInputError("feedback needs an output, a score, or the records that were used")
+        if score is not None and (
+            isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score) or not 0 <= score <= 1
+        ):
+            raise InvalidInputError(f"score is {score!r:.40}, expected a number from 0 (useless) to 1 (just right)")
+        self._background.write_log()  # the recall may be of this very moment
+        return self._recall_log.feedback(
+            recall.id if isinstance(recall, Recall) else inputs.clean_uuid(recall, what="recall"),
+            output=None if output is None else inputs.clean_text(output, what="output"),
+            score=score,
+            used=[inputs.clean_uuid(item, what="used") for item in used],
+            metadata=inputs.clean_metadata(metadata),
+            visible=RecordFilter(users=users),
+        )
+
+    def _where(
+        self,
+        *,
+        users: Users,
+        agent_id: str | None,
+        session_id: str | None,
+        kinds: Sequence[Kind | str] | None,
+        filters: Mapping[str, object] | None,
+        ids: tuple[UUID, ...] | None = None,
+        before: datetime | None = None,
+        exact_agent: bool = False,
+    ) -> RecordFilter:
+        agent = inputs.clean_id(agent_id, what="agent_id")
+        agents = None if agent is None else (agent,) if exact_agent else (agent, None)
+        return RecordFilter(
+            ids=ids,
+            users=users,
+            agents=agents,
+            session_id=inputs.clean_id(session_id, what="session_id"),
+            kinds=None if kinds is None else inputs.clean_kinds(kinds, default=()),
+            before=before,
+            metadata=filter_language.parse(filters),
+        )
+
+    def _before(self, before: datetime | str | None, older_than: timedelta | None) -> datetime | None:
+        if older_than is None:
+            return inputs.clean_time(before, what="before")
+        if before is not None:
+            raise InvalidInputError("give before or older_than, not both")
+        if not isinstance(older_than, timedelta) or older_than < timedelta(0):
+            raise InvalidInputError(f"older_than is {older_than!r:.40}, expected a timedelta of zero or more")
+        return self._clock.now() - older_than
+
+
+def _ids(id: UUID | str | Sequence[UUID | str] | None) -> tuple[UUID, ...] | None:
+    if id is None:
+        return None
+    if isinstance(id, UUID | str):
+        return (inputs.clean_uuid(id),)
+    if not isinstance(id, Sequence) or not id:
+        raise InvalidInputError(f"id is {id!r:.40}, expected a record's UUID or a non-empty list of them")
+    return tuple(inputs.clean_uuid(item) for item in id)
+
+
+def _changed_metadata(
+    record: Record, *, metadata: Mapping[str, object] | None, tags: Sequence[str] | None
+) -> Metadata | None:
+    """The new metadata: replaced by `metadata` where given; tags alone are set beside what is there."""
+    if metadata is None and tags is None:
+        return None
+    return inputs.clean_metadata(record.metadata if metadata is None else metadata, tags=tags)

@@ -1,0 +1,190 @@
+"""One collection on disk: a pointer file that names the serving shard, and what changes the shard safely.
+
+`CURRENT` is replaced in one step, so a crash at any moment leaves the old shard or the new one, each complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+import qdrant_edge as edge
+
+from memsdk.errors import IndexingError
+from memsdk.index import shard as shards
+from memsdk.index.guards import FreeBytes, corrupt, engine_errors, ensure_space, loading_errors, never_free
+from memsdk.index.shard import Plain, Spec
+from memsdk.testing.failpoints import reach
+
+BATCH = 100  # points an update: 10 ms or so in which the engine holds the GIL
+RECORDS = 1_000  # records a deletion
+POINTER = "CURRENT"
+OVERHEAD = 2**20  # bytes that a batch may take beside its vectors
+
+
+class Collection:
+    """A loaded collection. Searches need no lock; updates take turns."""
+
+    def __init__(self, folder: Path, *, spec: Spec, name: str, free: FreeBytes) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.shard_folder = folder / name
+        self.writing = threading.Lock()
+        self.journal: list[edge.UpdateOperation] | None = None
+        self.optimizing = threading.Lock()
+        self._free = free
+        self._dirty = True
+        self.ensure_space()
+        with loading_errors(self.shard_folder):
+            self.shard = edge.EdgeShard.load(str(self.shard_folder))
+
+    @classmethod
+    def load(cls, folder: Path, *, free: FreeBytes) -> Collection:
+        """Open what is there. Raises IndexCorruptError."""
+        spec, name = read_pointer(folder)
+        _remove_leftovers(folder, keep=name)
+        return cls(folder, spec=spec, name=name, free=free)
+
+    @classmethod
+    def create(cls, folder: Path, spec: Spec, *, free: FreeBytes) -> Collection:
+        """Make an empty one; it exists once its pointer does."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder, keep="")
+        ensure_space(folder, wanted=0, free=free)
+        name = f"shard-{uuid4().hex[:12]}"
+        with engine_errors(f"create {folder.name}"):
+            fresh = edge.EdgeShard.create(str(folder / name), shards.config_of(spec))
+            for operation in shards.index_updates(spec):
+                fresh.update(operation)
+            fresh.close()
+        write_pointer(folder, spec=spec, name=name)
+        return cls(folder, spec=spec, name=name, free=free)
+
+    def widen(self, spec: Spec) -> None:
+        """Add the payload indexes that the collection lacks. Raises IndexingError where the vectors differ."""
+        if spec == self.spec:
+            return
+        for part in ("dense", "sparse"):
+            if spec[part] != self.spec[part]:
+                raise IndexingError(
+                    f"the index collection {self.folder.name} has {part} vectors {self.spec[part]}, not {spec[part]};"
+                    " use another collection, or run `memsdk reindex`"
+                )
+        for operation in shards.index_updates(spec):
+            self._apply(operation)
+        self.spec = spec
+        write_pointer(self.folder, spec=spec, name=self.shard_folder.name)
+
+    def upsert(self, rows: Sequence[Plain]) -> None:
+        """Add or replace points, a batch at a time; all are checked before the first is written."""
+        keywords = cast("Sequence[str]", self.spec["keywords"])
+        with engine_errors("read the points"):
+            operations = [
+                shards.upsert_update(rows[start : start + BATCH], keywords=keywords)
+                for start in range(0, len(rows), BATCH)
+            ]
+        for operation in operations:
+            self._apply(operation)
+
+    def delete(self, records: Sequence[bytes]) -> None:
+        """Remove every point of the records."""
+        for start in range(0, len(records), RECORDS):
+            self._apply(shards.delete_update(records[start : start + RECORDS]))
+
+    def search(self, requests: Sequence[Plain]) -> list[list[list[object]]]:
+        """Columns of hits by request and leg."""
+        with engine_errors(f"search {self.folder.name}"):
+            return shards.search(self.shard, requests)
+
+    def scan(self, fields: Sequence[str], after: bytes | None) -> list[object]:
+        """A page of points, and where the next one starts."""
+        with engine_errors(f"scan {self.folder.name}"):
+            return shards.scroll(self.shard, fields, after)
+
+    def count(self) -> int:
+        """How many points there are."""
+        with engine_errors(f"count {self.folder.name}"):
+            return self.shard.count(edge.CountRequest(exact=True))
+
+    def flush(self) -> None:
+        """Put on disk what was applied; nothing is done where nothing was."""
+        with self.writing:
+            if self._dirty:
+                self.ensure_space()
+                with engine_errors(f"flush {self.folder.name}"):
+                    self.shard.flush()
+                self._dirty = False
+
+    def switch(self, fresh: edge.EdgeShard, folder: Path) -> None:
+        """Serve from another shard from now on; called while `writing` is held. Searches under way end on the old."""
+        reach("optimize-switch")
+        write_pointer(self.folder, spec=self.spec, name=folder.name)
+        old = self.shard_folder
+        self.shard, self.shard_folder, self._dirty = fresh, folder, True
+        shutil.rmtree(old, ignore_errors=True)  # what Windows keeps is removed at the next load
+
+    def close(self) -> None:
+        """Let go of the shard; it is flushed unless the disk is too full to do so in safety."""
+        with self.writing:
+            if self._free(self.folder) < 2**26:
+                never_free(self.shard)
+                return
+            with engine_errors(f"close {self.folder.name}"):
+                self.shard.close()
+
+    def ensure_space(self, wanted: int = 0) -> None:
+        """Raise DiskFullError where the engine might not survive the next write."""
+        ensure_space(self.folder, wanted=wanted, free=self._free)
+
+    def _apply(self, operation: edge.UpdateOperation) -> None:
+        with self.writing:
+            self.ensure_space(BATCH * OVERHEAD // 4)
+            reach("index-update")
+            with engine_errors(f"update {self.folder.name}"):
+                self.shard.update(operation)
+            if self.journal is not None:
+                self.journal.append(operation)
+            self._dirty = True
+            reach("index-updated")
+
+
+def exists(folder: Path) -> bool:
+    """Whether the folder holds a collection, sound or not."""
+    return (folder / POINTER).exists()
+
+
+def read_pointer(folder: Path) -> tuple[Spec, str]:
+    """What the collection is and which of its folders serves. Raises IndexCorruptError."""
+    try:
+        pointer = json.loads((folder / POINTER).read_text("utf-8"))
+        return dict(pointer["spec"]), str(pointer["shard"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise corrupt(folder, f"its {POINTER} file says nothing useful ({error})") from error
+
+
+def write_pointer(folder: Path, *, spec: Spec, name: str) -> None:
+    """Name the serving shard, in one step that survives a power cut."""
+    draft = folder / f"{POINTER}.new"
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump({"version": 1, "shard": name, "spec": spec}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(folder / POINTER)
+    if os.name == "posix":
+        directory = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _remove_leftovers(folder: Path, *, keep: str) -> None:
+    for path in folder.glob("shard-*"):
+        if path.name != keep:
+            shutil.rmtree(path, ignore_errors=True)

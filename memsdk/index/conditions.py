@@ -1,0 +1,109 @@
+"""Filters on their way to the engine: as plain lists over the wire, then as Qdrant Edge's own filters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import cast
+
+import qdrant_edge as edge
+
+from memsdk.errors import FilterError
+from memsdk.filters import All, AnyOf, Exists, Filter, Match, Not, Range, Scalar
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NEVER = edge.Filter(must_not=[edge.Filter()])
+
+Plain = Sequence[object]
+
+
+def to_plain(condition: Filter | None) -> list[object] | None:
+    """The filter as nested lists of plain values."""
+    match condition:
+        case None:
+            return None
+        case All(conditions):
+            return ["all", [to_plain(part) for part in conditions]]
+        case AnyOf(conditions):
+            return ["any", [to_plain(part) for part in conditions]]
+        case Not(part):
+            return ["not", to_plain(part)]
+        case Exists(field):
+            return ["exists", field]
+        case Match(field, values):
+            return ["match", field, list(values)]
+        case Range():
+            bounds = [condition.gt, condition.gte, condition.lt, condition.lte]
+            return ["range", condition.field, bounds, condition.is_time]
+
+
+def to_edge(plain: Plain) -> edge.Filter:
+    """The engine's filter that means the same.
+
+    Raises:
+        FilterError: a field's name can't be written as the engine's path.
+    """
+    match plain:
+        case ["all", parts]:
+            return edge.Filter(must=[to_edge(part) for part in cast("list[Plain]", parts)])
+        case ["any", parts]:
+            options = [to_edge(part) for part in cast("list[Plain]", parts)]
+            return edge.Filter(should=options) if options else _NEVER
+        case ["not", part]:
+            return edge.Filter(must_not=[to_edge(cast("Plain", part))])
+        case ["exists", str(field)]:
+            return _somewhere([edge.Filter(must_not=[edge.IsEmptyCondition(path)]) for path in paths(field)])
+        case ["match", str(field), values]:
+            return _somewhere(_matches(field, cast("list[Scalar]", values)))
+        case ["range", str(field), bounds, bool(is_time)]:
+            return _somewhere(_ranges(field, cast("list[float | None]", bounds), is_time=is_time))
+        case _:
+            raise FilterError(f"a filter is all, any, not, exists, match or range, not {plain!r:.80}")
+
+
+def paths(field: str) -> list[str]:
+    """The engine's paths of a field: the top-level name and, where it is dotted, the nested one."""
+    if '"' in field or "\\" in field or not field:
+        raise FilterError(f"a field's name holds neither quotes nor backslashes, but is {field!r:.80}")
+    top = field if _PLAIN_NAME.fullmatch(field) else f'"{field}"'
+    if "." not in field or "" in field.split("."):
+        return [top]
+    return [top, ".".join(name if _PLAIN_NAME.fullmatch(name) else f'"{name}"' for name in field.split("."))]
+
+
+def _somewhere(options: list[edge.Filter | edge.FieldCondition]) -> edge.Filter:
+    if not options:
+        return _NEVER
+    return edge.Filter(must=options) if len(options) == 1 else edge.Filter(should=options)
+
+
+def _matches(field: str, values: list[Scalar]) -> list[edge.Filter | edge.FieldCondition]:
+    texts = [value for value in values if isinstance(value, str)]
+    booleans = [value for value in values if isinstance(value, bool)]
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    options: list[edge.Filter | edge.FieldCondition] = []
+    for path in paths(field):
+        if texts:
+            options.append(edge.FieldCondition(path, match=edge.MatchAny(texts)))
+        options += [edge.FieldCondition(path, match=edge.MatchValue(value)) for value in booleans]
+        options += [
+            edge.FieldCondition(path, range=edge.RangeFloat(gte=number, lte=number)) for number in numbers
+        ]
+    return options
+
+
+def _ranges(
+    field: str, bounds: list[float | None], *, is_time: bool
+) -> list[edge.Filter | edge.FieldCondition]:
+    gt, gte, lt, lte = bounds
+    within: edge.RangeFloat | edge.RangeDateTime
+    if is_time:
+        within = edge.RangeDateTime(gt=_iso(gt), gte=_iso(gte), lt=_iso(lt), lte=_iso(lte))
+    else:
+        within = edge.RangeFloat(gt=gt, gte=gte, lt=lt, lte=lte)
+    return [edge.FieldCondition(path, range=within) for path in paths(field)]
+
+
+def _iso(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()

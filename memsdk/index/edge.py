@@ -1,0 +1,34 @@
+"""The embedded index in this very process: for tests, and for sandboxes that allow no child process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from memsdk.index.calls import answer
+from memsdk.index.engine import WORTH_IT, Engine
+from memsdk.index.facade import EngineFacade, silent
+from memsdk.index.guards import FreeBytes, free_bytes
+
+
+class EdgeIndex(EngineFacade):
+    """Qdrant Edge in process. Only one process at a time can open a folder; others share it through `HostedIndex`.
+
+    Updates hold the GIL for some milliseconds a batch, and a disk that fills up in spite of the guards kills the
+    process: where that matters, use `HostedIndex`.
+
+    Args:
+        folder: where the collections are; made if it is missing.
+        free: how many bytes a folder's disk has left.
+        worth_it: how many unindexed points make `optimize` build a graph.
+    """
+
+    def __init__(self, folder: Path, *, free: FreeBytes = free_bytes, worth_it: int = WORTH_IT) -> None:
+        self._engine = Engine(folder, free=free, worth_it=worth_it)
+
+    def close(self) -> None:
+        """Flush and let go of the folder. Twice is once."""
+        self._engine.close()
+
+    def _call(self, operation: str, *arguments: object, progress: Callable[[str], None] = silent) -> object:
+        return answer(self._engine, operation, arguments, progress)

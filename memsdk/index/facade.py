@@ -1,0 +1,89 @@
+"""The index ports over plain calls: the same for the engine in this process and for the one behind a socket."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast
+from uuid import UUID
+
+from memsdk.index.wire import (
+    Columns,
+    hits_from_plain,
+    point_to_row,
+    request_to_plain,
+    result_from_plain,
+    spec_to_plain,
+)
+from memsdk.models import CollectionSpec, Point
+from memsdk.ports import PointHit, SearchRequest, SearchResult
+
+MESSAGE = 100  # points a call: what the engine applies in one go, so that searches come in between
+
+
+def silent(text: str) -> None:
+    """Nobody asked for progress."""
+
+
+class EngineFacade(ABC):
+    """`memsdk.ports.Index`, given a way to call the engine."""
+
+    @abstractmethod
+    def _call(self, operation: str, *arguments: object, progress: Callable[[str], None] = silent) -> object:
+        """Have the engine do it, and return its plain answer."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the engine. Twice is once."""
+
+    def ensure(self, collection: str, spec: CollectionSpec) -> None:
+        """Create the collection unless it is there; payload indexes it lacks are added."""
+        self._call("ensure", collection, spec_to_plain(spec))
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        """Add or replace the points; all vectors are checked before the first is written."""
+        rows = [point_to_row(point) for point in points]
+        for start in range(0, len(rows), MESSAGE):
+            self._call("upsert", collection, rows[start : start + MESSAGE])
+
+    def delete(self, collection: str, records: Sequence[UUID]) -> None:
+        """Remove every point of these records."""
+        if records:
+            self._call("delete", collection, [record.bytes for record in records])
+
+    def search(self, collection: str, requests: Sequence[SearchRequest]) -> list[SearchResult]:
+        """Answer the requests in order, in one round trip."""
+        plain = [request_to_plain(request) for request in requests]
+        answers = cast("list[list[Columns]]", self._call("search", collection, plain))
+        return [result_from_plain(request, legs) for request, legs in zip(requests, answers, strict=True)]
+
+    def scan(self, collection: str, *, fields: Sequence[str] = ()) -> Iterator[PointHit]:
+        """Every point once, by id, a page a call; what changes meanwhile may be seen or not."""
+        after: bytes | None = None
+        while True:
+            page = cast("tuple[Columns, bytes | None]", self._call("scan", collection, list(fields), after))
+            columns, after = page
+            yield from hits_from_plain(columns, fields)
+            if after is None:
+                return
+
+    @property
+    def generation(self) -> str:
+        """Names one run of the engine. Ask before the calls that it shall vouch for."""
+        return str(self._call("generation"))
+
+    def collections(self) -> dict[str, int]:
+        """Points by collection."""
+        return dict(cast("dict[str, int]", self._call("collections")))
+
+    def flush(self) -> None:
+        """Return once all that was applied before the call is on disk."""
+        self._call("flush")
+
+    def optimize(self, collection: str, *, progress: Callable[[str], None] | None = None) -> bool:
+        """Build the graph in a process of its own and switch to it; False where there was nothing to do."""
+        return bool(self._call("optimize", collection, progress=progress or silent))
+
+    def drop(self, collection: str) -> None:
+        """Remove the collection and its files, sound or not."""
+        self._call("drop", collection)

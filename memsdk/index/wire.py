@@ -1,0 +1,111 @@
+"""The port's values as plain data (bytes, numbers, texts, lists) and back: what travels to the engine.
+
+Vectors are little-endian float32 bytes, ids their 16 bytes; a leg's hits come back column by column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
+
+import numpy as np
+from pydantic import JsonValue
+
+from memsdk.errors import IndexingError, InvalidInputError
+from memsdk.index.conditions import to_plain
+from memsdk.models import CollectionSpec, Point, SparseVector
+from memsdk.payloads import RECORD
+from memsdk.ports import Leg, PointHit, SearchRequest, SearchResult
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float32]
+
+LONGEST = 10_000  # points a leg
+UNIT = 1e-3  # how far from 1 a vector's length may be
+
+Row: TypeAlias = list[object]
+"""A point: id, record, {name: dense}, {name: [indices, values]}, payload."""
+Columns: TypeAlias = tuple[bytes, bytes, list[list[JsonValue]]]
+"""Hits: ids, float32 scores, and the values of each payload field, None where it is missing."""
+
+
+def spec_to_plain(spec: CollectionSpec) -> dict[str, object]:
+    """The collection's description as JSON values."""
+    return {
+        "dense": dict(spec.dense),
+        "sparse": list(spec.sparse),
+        "keywords": list(spec.keywords),
+        "numbers": list(spec.numbers),
+        "tenant": spec.tenant,
+    }
+
+
+def point_to_row(point: Point) -> Row:
+    """Raises IndexingError on a vector that no engine should be given."""
+    dense = {name: dense_bytes(vector, name=name) for name, vector in point.dense.items()}
+    sparse = {name: sparse_bytes(vector, name=name) for name, vector in point.sparse.items() if len(vector.indices)}
+    payload = {**point.payload, RECORD: str(point.record)}
+    return [point.id.bytes, point.record.bytes, dense, sparse, payload]
+
+
+def dense_bytes(vector: Vector, *, name: str) -> bytes:
+    """Float32 bytes of a finite unit vector."""
+    array = np.ascontiguousarray(vector, dtype="<f4")
+    if array.ndim != 1:
+        raise IndexingError(f"the vector {name!r} has shape {array.shape}; one row of numbers was expected")
+    length = float(np.sqrt(np.dot(array, array)))
+    if not abs(length - 1.0) <= UNIT:  # also where it is not a number
+        raise IndexingError(f"the vector {name!r} has length {length:.4g}; a unit vector of finite numbers was expected")
+    return array.tobytes()
+
+
+def sparse_bytes(vector: SparseVector, *, name: str) -> list[bytes]:
+    """Uint32 and float32 bytes of a lexical vector."""
+    values = np.asarray(vector.values, dtype="<f4")
+    if len(values) != len(vector.indices) or not np.isfinite(values).all():
+        raise IndexingError(f"the lexical vector {name!r} needs as many finite weights as indices")
+    try:
+        indices = np.array(vector.indices, dtype="<u4")
+    except (OverflowError, ValueError, TypeError) as error:
+        raise IndexingError(f"the lexical vector {name!r} has an index that is no 32-bit number") from error
+    if len(np.unique(indices)) != len(indices):
+        raise IndexingError(f"the lexical vector {name!r} names an index twice; sum its weights")
+    return [indices.tobytes(), values.tobytes()]
+
+
+def request_to_plain(request: SearchRequest) -> list[object]:
+    """A search as [legs, filter, limit, payload fields]; empty lexical legs are left out."""
+    if not 1 <= request.limit <= LONGEST:
+        raise InvalidInputError(f"a search takes a limit of 1 to {LONGEST}, not {request.limit}")
+    legs = [_leg(leg) for leg in request.legs if leg.sparse is None or len(leg.sparse.indices)]
+    return [legs, to_plain(request.filter), request.limit, list(request.payload)]
+
+
+def result_from_plain(request: SearchRequest, columns: Sequence[Columns]) -> SearchResult:
+    """The hits by leg name; a leg that was left out has none."""
+    asked = [leg.name for leg in request.legs if leg.sparse is None or len(leg.sparse.indices)]
+    found = {name: hits_from_plain(leg, request.payload) for name, leg in zip(asked, columns, strict=True)}
+    return {leg.name: found.get(leg.name, []) for leg in request.legs}
+
+
+def hits_from_plain(columns: Columns, fields: Sequence[str]) -> list[PointHit]:
+    """Points out of columns."""
+    ids, scores, values = columns
+    points = [UUID(bytes=ids[at : at + 16]) for at in range(0, len(ids), 16)]
+    numbers = memoryview(scores).cast("f").tolist()
+    rows = zip(*values, strict=True) if values else ((),) * len(points)
+    return [
+        PointHit(point, score, {name: value for name, value in zip(fields, row, strict=True) if value is not None})
+        for point, score, row in zip(points, numbers, rows, strict=True)
+    ]
+
+
+def _leg(leg: Leg) -> list[object]:
+    if leg.dense is not None:
+        return [leg.name, dense_bytes(leg.dense, name=leg.name)]
+    if leg.sparse is not None:
+        return [leg.name, *sparse_bytes(leg.sparse, name=leg.name)]
+    raise InvalidInputError(f"the leg {leg.name!r} has neither a dense nor a lexical vector")

@@ -1,0 +1,163 @@
+"""The outbox drained: what changed in SQL is looked up, embedded and told to the index, as often as it takes.
+
+An entry says only "record X changed"; whoever drains it reads X as it is now, so order does not matter and repeating is
+harmless. An entry leaves the outbox once the index has flushed what answered it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from memsdk.errors import IndexingError, MemsdkError
+from memsdk.pointing import LineVectors, PointBuilder
+from memsdk.ports import Change, Chunker, Index, Indexable, LexicalEncoder, Outbox, OutboxState
+from memsdk.payloads import Hasher
+from memsdk.spaces import Serving, ServingSpaces
+from memsdk.testing.failpoints import reach
+
+BATCH = 256
+
+
+class Indexer:
+    """Brings the serving spaces up to date with SQL. Thread-safe; processes share the work through claims."""
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        state: OutboxState,
+        index: Index,
+        serving: ServingSpaces,
+        lexical: LexicalEncoder,
+        chunker: Callable[[Serving], Chunker],
+        hasher: Hasher,
+        owner: str,
+        neighbours: int,
+    ) -> None:
+        self._outbox = outbox
+        self._state = state
+        self._index = index
+        self._serving = serving
+        self._lexical = lexical
+        self._chunker = chunker
+        self._hasher = hasher
+        self._owner = owner
+        self._neighbours = neighbours
+        self._lines = LineVectors()
+        self._recovered: str | None = None
+        self._unsettled = threading.Event()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether something was applied that the index has not flushed since."""
+        return self._unsettled.is_set()
+
+    def index_now(self, changes: Sequence[Change]) -> None:
+        """Index these claimed changes before returning, so that the next recall finds them.
+
+        Raises:
+            IndexingError, EmbedderError: they are kept in SQL and the outbox, and will be indexed later.
+        """
+        for start in range(0, len(changes), BATCH):
+            batch = changes[start : start + BATCH]
+            try:
+                self._apply(batch)
+            except MemsdkError as error:
+                self._state.release(changes[start:])
+                error.add_note("what was written is safe in the store and will be indexed later; recall can't find it yet")
+                raise
+
+    def drain(self, *, limit: int = BATCH) -> int:
+        """Index up to `limit` pending changes, those of dead processes included; returns how many were taken."""
+        self._recover()
+        changes = self._outbox.claim(owner=self._owner, limit=limit)
+        if changes:
+            try:
+                self._apply(changes)
+            except MemsdkError:
+                self._state.release(changes)
+                raise
+        return len(changes)
+
+    def drain_all(self, *, progress: Callable[[int], None] | None = None, patience_s: float = 60.0) -> None:
+        """Drain until nothing is pending, what other living processes have claimed included.
+
+        Raises:
+            IndexingError: another process holds claims and makes no headway for `patience_s` seconds.
+        """
+        least, since = self._state.pending(), time.monotonic()
+        while True:
+            done = self.drain()
+            if progress is not None and done:
+                progress(done)
+            left = self._state.pending()
+            if not left:
+                return
+            if left < least or done:
+                least, since = left, time.monotonic()
+            elif time.monotonic() - since > patience_s:
+                raise IndexingError(
+                    f"{left} changes are claimed by another process that makes no headway; end it, then `memsdk repair`"
+                )
+            if not done:
+                time.sleep(0.02)
+
+    def settle(self) -> int:
+        """Flush the index and remove what it has kept from the outbox; returns how many entries that were."""
+        self._unsettled.clear()
+        generation, upto = self._index.generation, time.monotonic()
+        self._index.flush()
+        return self._outbox.settle(generation=generation, upto=upto)
+
+    def builder(self, serving: Serving) -> PointBuilder:
+        """What makes points for these spaces."""
+        return PointBuilder(
+            embedder=serving.embedder,
+            lexical=self._lexical,
+            chunker=self._chunker(serving),
+            hasher=self._hasher,
+            lines=self._lines,
+        )
+
+    def put(self, states: Sequence[Indexable], *, serving: Serving) -> list[int]:
+        """Make these spaces hold exactly the states' points; returns how many points each has."""
+        groups = self.builder(serving).build(states)
+        gone = [state.id for state, points in zip(states, groups, strict=True) if len(points) < state.points]
+        gone += [state.id for state, points in zip(states, groups, strict=True) if not points and not state.points]
+        reach("index-update")
+        if gone:
+            for collection in serving.collections:
+                self._index.delete(collection, gone)
+        by_collection: dict[str, list[int]] = {}
+        for number, state in enumerate(states):
+            if state.revisions:
+                by_collection.setdefault(serving.collection(state.revisions[0].kind), []).append(number)
+        for collection, numbers in by_collection.items():
+            self._index.upsert(collection, [point for number in numbers for point in groups[number]])
+        reach("index-updated")
+        return [len(points) for points in groups]
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        self._recover()
+        serving = self._serving.current()
+        generation = self._index.generation
+        records = list(dict.fromkeys(change.record for change in changes))
+        states = {state.id: state for state in self._outbox.read(records, neighbours=self._neighbours)}
+        counts = dict(zip(states, self.put(list(states.values()), serving=serving), strict=True))
+        reach("outbox-applied")
+        self._outbox.applied(
+            changes,
+            states=[states[change.record] for change in changes],
+            points=[counts[change.record] for change in changes],
+            generation=generation,
+        )
+        self._unsettled.set()
+
+    def _recover(self) -> None:
+        """After a change of the engine's run, send again what the last one may have lost."""
+        generation = self._index.generation
+        if generation != self._recovered:
+            self._outbox.recover(generation=generation)
+            self._recovered = generation

@@ -1,0 +1,323 @@
+"""What callers give, checked and cleaned before anything is changed. Every rejection is an InvalidInputError."""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from memsdk.errors import InvalidInputError, ScopeError
+from memsdk.filters import as_time
+from memsdk.models import Draft, Kind, Metadata, Scope
+
+MAX_TEXT_CHARS = 1_000_000
+MAX_QUERY_CHARS = 100_000
+MAX_ID_CHARS = 512
+MAX_METADATA_BYTES = 65_536
+MAX_METADATA_KEYS = 512
+MAX_METADATA_DEPTH = 8
+MAX_K = 1_000
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+_MESSAGE_FIELDS = frozenset({"role", "content", "name", "time", "id", "metadata"})
+
+ChatMessage = Mapping[str, object]
+"""`{"role", "content"}` with optional `"name"`, `"time"` (ISO 8601 or datetime), `"id"`, `"metadata"`."""
+
+
+def clean_text(value: object, *, what: str = "the text", most: int = MAX_TEXT_CHARS) -> str:
+    """The text, or an error where it is not text, blank, too long, or not valid Unicode."""
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{what} is {type(value).__name__}, expected str")
+    if len(value) > most:
+        raise InvalidInputError(
+            f"{what} has {len(value):,} characters, at most {most:,} can be taken; long texts belong in documents.ingest"
+        )
+    _check_unicode(value, what=what)
+    if not _shows_something(value):
+        raise InvalidInputError(f"{what} is empty or blank; give some words")
+    return value
+
+
+def clean_id(value: object, *, what: str) -> str | None:
+    """An id of the caller's own: text without control characters; None stays None."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{what} is {type(value).__name__}, expected str or None")
+    if not value.strip():
+        raise InvalidInputError(f"{what} is empty or blank; leave it out, or give an id")
+    if len(value) > MAX_ID_CHARS:
+        raise InvalidInputError(f"{what} has {len(value):,} characters, at most {MAX_ID_CHARS} can be taken")
+    _check_unicode(value, what=what)
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise InvalidInputError(f"{what} holds control characters: {value!r:.80}")
+    return value
+
+
+def clean_scope(*, user_id: object, agent_id: object, session_id: object) -> Scope:
+    """The scope, each id checked."""
+    return Scope(
+        user_id=clean_id(user_id, what="user_id"),
+        agent_id=clean_id(agent_id, what="agent_id"),
+        session_id=clean_id(session_id, what="session_id"),
+    )
+
+
+def require_user(scope: Scope, *, required: bool, shared: bool) -> None:
+    """Refuse a missing user id where the store requires one and the caller did not say `shared=True`."""
+    if shared and scope.user_id is not None:
+        raise ScopeError(f"shared=True and user_id={scope.user_id!r} contradict each other; give one of them")
+    if required and scope.user_id is None and not shared:
+        raise ScopeError("this store requires a user_id; give one, or shared=True where all users are meant")
+
+
+def narrow(reach: tuple[str | None, ...] | None, user_id: str) -> tuple[str | None, ...]:
+    """One user out of those within reach; ScopeError for one beyond it."""
+    if reach is not None and user_id not in reach:
+        raise ScopeError(f"user {user_id!r} lies outside this scoped view; ask the Memory itself")
+    return (user_id,)
+
+
+def clean_metadata(value: object, *, tags: object = None) -> dict[str, JsonValue]:
+    """JSON metadata, with the tags in it as `tags`. Datetimes become ISO 8601 text, tuples lists."""
+    if value is None:
+        value = {}
+    if not isinstance(value, Mapping):
+        raise InvalidInputError(f"metadata is {type(value).__name__}, expected a mapping of names to JSON values")
+    counter = [0]
+    cleaned = {_key(name): _json(item, depth=1, counter=counter) for name, item in value.items()}
+    if tags is not None:
+        cleaned["tags"] = list(_tags(tags))
+    size = len(json.dumps(cleaned, ensure_ascii=False).encode())
+    if size > MAX_METADATA_BYTES:
+        raise InvalidInputError(f"metadata has {size:,} bytes as JSON, at most {MAX_METADATA_BYTES:,} can be taken")
+    return cleaned
+
+
+def clean_time(value: object, *, what: str) -> datetime | None:
+    """An aware UTC time from a datetime, a date or an ISO 8601 text; one without a zone is taken as UTC."""
+    if value is None:
+        return None
+    moment = as_time(value) if isinstance(value, str | date) else None
+    if moment is None:
+        raise InvalidInputError(f"{what} is {value!r:.60}, expected a datetime or an ISO 8601 text")
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+    return datetime.fromtimestamp(moment, UTC)
+
+
+def clean_expiry(*, expires_at: object, ttl: object, now: datetime) -> datetime | None:
+    """When a record ends: `expires_at`, or `ttl` (a timedelta or seconds) from now; not both, not in the past."""
+    if ttl is not None and expires_at is not None:
+        raise InvalidInputError("give expires_at or ttl, not both")
+    end = clean_time(expires_at, what="expires_at")
+    if ttl is not None:
+        seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+            raise InvalidInputError(f"ttl is {ttl!r:.60}, expected a timedelta or a number of seconds")
+        try:
+            end = now + timedelta(seconds=seconds)
+        except OverflowError:
+            raise InvalidInputError(f"ttl of {seconds:g} s ends beyond the year 9999; leave it out") from None
+    if end is not None and end <= now:
+        raise InvalidInputError(f"it would expire at {end.isoformat()}, which is not in the future")
+    return end
+
+
+def clean_k(k: object) -> int:
+    """How many hits: 1 to 1,000."""
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise InvalidInputError(f"k is {k!r:.40}, expected a whole number from 1 to {MAX_K:,}")
+    if not 1 <= k <= MAX_K:
+        raise InvalidInputError(f"k is {k}, expected 1 to {MAX_K:,}")
+    return k
+
+
+def clean_limit(limit: object, *, what: str = "limit", most: int = 10_000) -> int:
+    """How many rows: 1 to `most`."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
+        raise InvalidInputError(f"{what} is {limit!r:.40}, expected a whole number from 1 to {most:,}")
+    return limit
+
+
+def clean_uuid(value: object, *, what: str = "id") -> UUID:
+    """A record id: a UUID or its text."""
+    if isinstance(value, UUID):
+        return value
+    try:
+        return UUID(value) if isinstance(value, str) else _not_uuid(value, what)
+    except ValueError:
+        return _not_uuid(value, what)
+
+
+def clean_kinds(kinds: object, *, default: tuple[Kind, ...]) -> tuple[Kind, ...]:
+    """Record kinds, by enum or by name, each once."""
+    if kinds is None:
+        return default
+    listed = [kinds] if isinstance(kinds, str) else kinds
+    if not isinstance(listed, Iterable):
+        raise InvalidInputError(f"kinds is {type(kinds).__name__}, expected a list of {_names(Kind)}")
+    try:
+        chosen = tuple(dict.fromkeys(Kind(kind) for kind in listed))
+    except ValueError as error:
+        raise InvalidInputError(f"kinds: {error}; there are {_names(Kind)}") from None
+    if not chosen:
+        raise InvalidInputError(f"kinds is empty; leave it out, or name some of {_names(Kind)}")
+    return chosen
+
+
+def drafts_of(
+    content: object,
+    *,
+    scope: Scope,
+    metadata: Metadata,
+    occurred_at: datetime | None,
+    expires_at: datetime | None,
+    id: str | None,
+    supersedes: UUID | None,
+) -> tuple[list[Draft], bool]:
+    """The drafts that `remember`'s first argument means, and whether it was a list."""
+    many = isinstance(content, Sequence) and not isinstance(content, str | bytes)
+    if not many:
+        content = [content]
+    elif id is not None or supersedes is not None:
+        raise InvalidInputError("id and supersedes go with one text; a message has its own `id`")
+    drafts = []
+    for number, item in enumerate(content):  # type: ignore[arg-type]  # a sequence by now
+        what = f"item {number}" if many else "the text"
+        fields = _message(item, what=what) if isinstance(item, Mapping) else {"text": clean_text(item, what=what)}
+        own = fields.pop("metadata", {})
+        drafts.append(
+            Draft(
+                kind=Kind.MEMORY,
+                scope=scope,
+                expires_at=expires_at,
+                supersedes=supersedes,
+                **{"metadata": {**metadata, **own}, "occurred_at": occurred_at, "external_id": id, **fields},  # type: ignore[arg-type]
+            )
+        )
+    return drafts, many
+
+
+def clean_history(history: object) -> tuple[str, ...]:
+    """The turns before a query, oldest first, as lines with their speakers."""
+    if history is None:
+        return ()
+    if isinstance(history, str) or not isinstance(history, Sequence):
+        raise InvalidInputError(f"history is {type(history).__name__}, expected a list of texts or chat messages")
+    lines = []
+    for number, turn in enumerate(history):
+        what = f"history item {number}"
+        if isinstance(turn, Mapping):
+            fields = _message(turn, what=what)
+            lines.append(f"{fields.get('name') or fields['role']}: {fields['text']}")
+        else:
+            lines.append(clean_text(turn, what=what))
+    return tuple(lines)
+
+
+def _message(message: ChatMessage, *, what: str) -> dict[str, object]:
+    unknown = sorted(str(name) for name in message.keys() - _MESSAGE_FIELDS)
+    if unknown or "role" not in message or "content" not in message:
+        known = ", ".join(sorted(_MESSAGE_FIELDS))
+        raise InvalidInputError(f"{what} is not a chat message: it has {sorted(map(str, message))}, expected {known}")
+    role = message["role"]
+    if role not in ROLES:
+        raise InvalidInputError(f"{what}: role is {role!r:.40}, expected one of {', '.join(ROLES)}")
+    fields: dict[str, object] = {
+        "text": clean_text(_content(message["content"], what=what), what=f"{what}: content"),
+        "role": role,
+        "name": clean_id(message.get("name"), what=f"{what}: name"),
+        "is_message": True,
+        "metadata": clean_metadata(message.get("metadata")),
+    }
+    if (time := clean_time(message.get("time"), what=f"{what}: time")) is not None:
+        fields["occurred_at"] = time
+    if (external := clean_id(message.get("id"), what=f"{what}: id")) is not None:
+        fields["external_id"] = external
+    return fields
+
+
+def _content(content: object, *, what: str) -> object:
+    """OpenAI's content may be a list of parts; their texts are taken, in order."""
+    if not isinstance(content, list):
+        return content
+    texts = [part.get("text") for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise InvalidInputError(f"{what}: content has no text part; memsdk remembers text")
+    return "\n".join(texts)
+
+
+def _check_unicode(value: str, *, what: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"{what} holds a lone surrogate at position {error.start}; decode it with the right encoding first"
+        ) from None
+    if "\0" in value:
+        raise InvalidInputError(f"{what} holds a NUL character at position {value.index(chr(0))}; remove it")
+
+
+def _shows_something(value: str) -> bool:
+    return any(not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf") for character in value)
+
+
+def _key(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError(f"metadata has a key {name!r:.40}; keys are non-empty text")
+    if name.startswith("$"):
+        raise InvalidInputError(f"metadata has a key {name!r:.40}; `$` begins a filter operator")
+    _check_unicode(name, what="a metadata key")
+    return name
+
+
+def _json(value: object, *, depth: int, counter: list[int]) -> JsonValue:
+    counter[0] += 1
+    if counter[0] > MAX_METADATA_KEYS:
+        raise InvalidInputError(f"metadata holds more than {MAX_METADATA_KEYS} values; put bulk data elsewhere")
+    if depth > MAX_METADATA_DEPTH:
+        raise InvalidInputError(f"metadata is nested more than {MAX_METADATA_DEPTH} deep; flatten it")
+    match value:
+        case None | bool():
+            return value
+        case str():
+            _check_unicode(value, what="a metadata value")
+            return str(value)
+        case int():
+            if not -(2**63) <= value < 2**63:
+                raise InvalidInputError(f"metadata holds the integer {value:.3e}, which does not fit 64 bits")
+            return value
+        case float():
+            if not math.isfinite(value):
+                raise InvalidInputError(f"metadata holds {value}, which JSON can't; use null")
+            return value
+        case date():
+            return (clean_time(value, what="metadata") if isinstance(value, datetime) else value).isoformat()  # type: ignore[union-attr]
+        case UUID():
+            return str(value)
+        case Mapping():
+            return {_key(name): _json(item, depth=depth + 1, counter=counter) for name, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_json(item, depth=depth + 1, counter=counter) for item in value]
+        case _:
+            raise InvalidInputError(f"metadata holds a {type(value).__name__}, which JSON can't; convert it first")
+
+
+def _tags(tags: object) -> Iterable[str]:
+    if isinstance(tags, str) or not isinstance(tags, Iterable):
+        raise InvalidInputError(f"tags is {tags!r:.40}, expected a list of texts")
+    return dict.fromkeys(clean_text(tag, what="a tag", most=MAX_ID_CHARS) for tag in tags)
+
+
+def _not_uuid(value: object, what: str) -> UUID:
+    raise InvalidInputError(f"{what} is {value!r:.60}, expected a record's UUID")
+
+
+def _names(kinds: type[Kind]) -> str:
+    return ", ".join(kind.value for kind in kinds)

@@ -1,0 +1,121 @@
+"""The services of one open store, put together by wiring.py; and what concerns all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from memsdk.access import Access
+from memsdk.background import Background
+from memsdk.errors import InvalidInputError, MemsdkError, StoreError
+from memsdk.forgetting import Forgetter
+from memsdk.indexing import BATCH, Indexer
+from memsdk.models import Stats
+from memsdk.payloads import Hasher
+from memsdk.ports import Chunker, Clock, Embedder, Index, Reader, Store
+from memsdk.recalling import Recaller
+from memsdk.reindexing import Rebuilder
+from memsdk.remembering import Writer
+from memsdk.settings import Settings
+from memsdk.spaces import Serving, ServingSpaces
+from memsdk.verification import Progress, Verifier
+
+DATABASE = "memory.db"
+CLOSING = 8
+"""Batches of pending changes that `close` still indexes; the rest waits in the outbox for the next open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """One open store: its ports and the services on them."""
+
+    folder: Path
+    settings: Settings
+    clock: Clock
+    hasher: Hasher
+    store: Store
+    index: Index
+    serving: ServingSpaces
+    indexer: Indexer
+    background: Background
+    writer: Writer
+    recaller: Recaller
+    forgetter: Forgetter
+    access: Access
+    verifier: Verifier
+    rebuilder: Rebuilder
+    reader: Reader
+    chunker: Callable[[Serving], Chunker]
+    load: Callable[[str | Path | Embedder | None], Embedder]
+
+    def close(self) -> None:
+        """Write the recall log, index what waits if it is little, flush, let go."""
+        self.background.stop()
+        try:
+            self.background.write_log()
+            for _ in range(CLOSING):
+                if not self.store.outbox_state.pending() or not self.indexer.drain(limit=BATCH):
+                    break
+            if self.indexer.unsettled:
+                self.indexer.settle()
+        finally:
+            self.index.close()
+            self.store.close()
+
+    def flush(self) -> None:
+        """Wait until all that was written, by any process, is indexed and on disk."""
+        self.background.write_log()
+        self.indexer.drain_all()
+        self.indexer.settle()
+
+    def stats(self) -> Stats:
+        """What the store holds."""
+        counts = self.store.admin.counts()
+        counts.pop("records_total")
+        active = self.store.spaces.active()
+        return Stats.model_validate(
+            {
+                **counts,
+                "bytes": sum(file.stat().st_size for file in _files(self.folder)),
+                "embedder": active[0].name if active else "none yet",
+                "fingerprints": {task.value: space.fingerprint for task, space in active[1].items()} if active else {},
+                "points": self.index.collections(),
+            }
+        )
+
+    def reindex(self, embedder: str | Path | Embedder | None, *, progress: Progress | None) -> None:
+        """Build vectors anew: with this embedder, or with the store's own after dropping nothing."""
+        chosen = self.serving.current().embedder if embedder is None else self.load(embedder)
+        self.indexer.drain_all()
+        self.rebuilder.rebuild(chosen, progress=progress)
+        self.serving.adopt(chosen)
+
+    def optimize(self) -> bool:
+        """Build graphs where that pays; True if one was built."""
+        return any([self.index.optimize(collection) for collection in self.serving.current().collections])
+
+    def backup(self, path: Path) -> Path:
+        """Copy the database to a new folder while others write."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InvalidInputError(f"{path} is there already and not empty; name a new folder for the backup")
+        self.background.write_log()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"can't make {path}: {error.strerror}; choose another place for the backup") from error
+        self.store.admin.backup(path / DATABASE)
+        return path
+
+    def tend(self) -> None:
+        """What every open does: erase what expired, finish what a dead process left, index what is missing."""
+        try:
+            self.forgetter.expire()
+        except MemsdkError:
+            raise
+        if self.store.outbox_state.pending():
+            self.background.nudge()
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]

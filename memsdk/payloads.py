@@ -1,0 +1,158 @@
+"""What an index point carries beside its vectors: scope, times and filter fields, texts as keyed hashes only.
+
+Deleted payloads linger in an engine's log and segments, so no text goes there: a string is a keyed BLAKE2b hash, and
+the key is in SQL. Numbers stay as they are, so that ranges work; text that is an ISO 8601 date has its time beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from memsdk.filters import All, Filter, Match, Range, Scalar, as_time, rename
+from memsdk.models import FOREVER, CollectionSpec, Kind, Record
+
+RECORD, REVISION, PREVIOUS, STAMP = "r", "v", "p", "q"
+USER, AGENT, SESSION, KIND = "u", "a", "s", "k"
+VALID_FROM, VALID_TO, OCCURRED = "f", "t", "o"
+NOBODY = ""
+"""Stands for a missing user, agent or session; it is hashed like any other."""
+
+
+class Hasher:
+    """The keyed hash of one store."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __call__(self, text: str) -> str:
+        """64 bits of BLAKE2b under the store's key, as 16 hex digits."""
+        return hashlib.blake2b(text.encode(), key=self._key, digest_size=8).hexdigest()
+
+
+def collection_spec(*, dims: int, sparse: tuple[str, ...]) -> CollectionSpec:
+    """What every collection of memsdk looks like."""
+    return CollectionSpec(
+        dense={"dense": dims},
+        sparse=sparse,
+        keywords=(USER, AGENT, SESSION, KIND),
+        numbers=(VALID_FROM, VALID_TO, OCCURRED),
+        tenant=USER,
+    )
+
+
+def payload_of(
+    revision: Record, *, until: datetime | None, previous: UUID | None, stamp: int, hasher: Hasher
+) -> dict[str, JsonValue]:
+    """The payload of one revision's points.
+
+    Args:
+        until: when the next revision replaced it; None for the current one.
+        previous: the record before it in its session.
+        stamp: the outbox entry that this state answers.
+    """
+    end = min(until or FOREVER, revision.superseded_at or FOREVER, revision.expires_at or FOREVER)
+    payload: dict[str, JsonValue] = {
+        REVISION: revision.revision,
+        STAMP: stamp,
+        USER: hasher(revision.user_id or NOBODY),
+        AGENT: hasher(revision.agent_id or NOBODY),
+        SESSION: hasher(revision.session_id or NOBODY),
+        KIND: revision.kind.value,
+        VALID_FROM: (revision.created_at if revision.revision == 1 else revision.updated_at).timestamp(),
+        VALID_TO: end.timestamp(),
+        OCCURRED: revision.occurred_at.timestamp(),
+    }
+    if previous is not None:
+        payload[PREVIOUS] = str(previous)
+    for path, value in _leaves(filterable(revision)):
+        payload.update(_field(path, value, hasher))
+    return payload
+
+
+def filterable(record: Record) -> dict[str, JsonValue]:
+    """The fields that filters can name: the record's metadata, and over it the record's own."""
+    own: dict[str, JsonValue] = {
+        "kind": record.kind.value,
+        "role": record.role,
+        "name": record.name,
+        "title": record.title,
+        "session_id": record.session_id,
+        "agent_id": record.agent_id,
+        "external_id": record.external_id,
+        "source_id": str(record.source_id) if record.source_id else None,
+        "occurred_at": record.occurred_at.isoformat(),
+        "created_at": record.created_at.isoformat(),
+    }
+    return {**record.metadata, **{name: value for name, value in own.items() if value is not None}}
+
+
+def visible(
+    *,
+    kinds: Sequence[Kind],
+    user_id: str | None,
+    agent_id: str | None,
+    session_id: str | None,
+    at: datetime,
+    as_of: bool,
+    where: Filter | None,
+    hasher: Hasher,
+) -> Filter:
+    """The filter of one search: the user's own and the shared records, valid at that time, that meet `where`.
+
+    Args:
+        agent_id: sees that agent's records and those of none; None sees every agent's.
+        session_id: given only where the search is kept to this session.
+        as_of: whether `at` is a time in the past, so that what was written later is left out too.
+    """
+    users = (hasher(NOBODY),) if user_id is None else (hasher(user_id), hasher(NOBODY))
+    conditions: list[Filter] = [
+        Match(USER, users),
+        Match(KIND, tuple(kind.value for kind in kinds)),
+        Range(field=VALID_TO, gt=at.timestamp()),
+    ]
+    if as_of:
+        conditions.append(Range(field=VALID_FROM, lte=at.timestamp()))
+    if agent_id is not None:
+        conditions.append(Match(AGENT, (hasher(agent_id), hasher(NOBODY))))
+    if session_id is not None:
+        conditions.append(Match(SESSION, (hasher(session_id),)))
+    if where is not None:
+        conditions.append(compile_filter(where, hasher))
+    return All(tuple(conditions))
+
+
+def compile_filter(where: Filter, hasher: Hasher) -> Filter:
+    """A caller's filter over metadata, as a filter over payload fields."""
+
+    def value(wanted: Scalar) -> Scalar:
+        return hasher(wanted) if isinstance(wanted, str) else wanted
+
+    def field(path: str, is_time: bool) -> str:  # noqa: FBT001 -- called by rename
+        return f"{'t' if is_time else 'm'}_{hasher(path)}"
+
+    return rename(where, field=field, value=value)
+
+
+def _leaves(value: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
+    for name, inner in value.items():
+        path = prefix + name
+        if isinstance(inner, Mapping):
+            yield path, "{}"  # there, so that $exists finds it
+            yield from _leaves(inner, path + ".")
+        else:
+            yield path, inner
+
+
+def _field(path: str, value: JsonValue, hasher: Hasher) -> Iterator[tuple[str, JsonValue]]:
+    values = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
+    hashed = [hasher(item) if isinstance(item, str) else item for item in values if not isinstance(item, list | dict)]
+    if hashed:
+        yield f"m_{hasher(path)}", hashed if len(hashed) > 1 else hashed[0]
+    times = [moment for item in values if (moment := as_time(item)) is not None]
+    if times:
+        yield f"t_{hasher(path)}", list(times) if len(times) > 1 else times[0]

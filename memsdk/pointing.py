@@ -1,0 +1,165 @@
+"""Records to index points: composed, embedded together, mixed with their neighbours, given their payload."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
+
+import numpy as np
+
+from memsdk.composing import Composed, compose
+from memsdk.models import TASK_OF, Point, Record, Side, SparseVector, Task
+from memsdk.payloads import Hasher, payload_of
+from memsdk.ports import Chunker, Embedder, Indexable, LexicalEncoder, Section
+from memsdk.spaces import DENSE, SPARSE
+from memsdk.testing.failpoints import reach
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float32]
+
+CACHED_LINES = 8_192
+SPECIAL_TOKENS = 2
+
+
+class LineVectors:
+    """The vectors of lines, remembered for a while: a turn's line is needed again for each of its neighbours."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, Vector] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def embed(self, lines: Iterable[str], *, embedder: Embedder, task: Task) -> dict[str, Vector]:
+        """A unit vector [d] a distinct line; only the lines not seen lately are embedded."""
+        wanted = {line: _digest(line, embedder, task) for line in lines}
+        with self._lock:
+            found = {line: self._known[key] for line, key in wanted.items() if key in self._known}
+        missing = [line for line in wanted if line not in found]
+        if missing:
+            reach("embed")
+            vectors = embedder.embed(missing, task=task, side=Side.KEY)
+            found.update(zip(missing, vectors, strict=True))
+            with self._lock:
+                self._known.update((wanted[line], found[line]) for line in missing)
+                while len(self._known) > CACHED_LINES:
+                    self._known.popitem(last=False)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    """One revision, composed and cut, before its lines are embedded."""
+
+    record: Record
+    composed: Composed
+    parts: tuple[str, ...]
+    until: Record | None
+    previous: UUID | None
+    stamp: int
+
+
+class PointBuilder:
+    """Builds the points of records for one embedder."""
+
+    def __init__(
+        self, *, embedder: Embedder, lexical: LexicalEncoder, chunker: Chunker, hasher: Hasher, lines: LineVectors
+    ) -> None:
+        self._embedder = embedder
+        self._lexical = lexical
+        self._chunker = chunker
+        self._hasher = hasher
+        self._lines = lines
+
+    def build(self, states: Sequence[Indexable]) -> list[list[Point]]:
+        """The points of each state, in order; a record that is gone has none."""
+        plans = [self._plan(state) for state in states]
+        points: list[list[Point]] = [[] for _ in states]
+        for task in dict.fromkeys(TASK_OF[plan.record.kind] for group in plans for plan in group):
+            chosen = [(n, plan) for n, group in enumerate(plans) for plan in group if TASK_OF[plan.record.kind] is task]
+            lines = [line for _, plan in chosen for line in (*plan.parts, *(text for text, _ in plan.composed.context))]
+            vectors = self._lines.embed(lines, embedder=self._embedder, task=task)
+            sparse = self._sparse([plan.composed for _, plan in chosen])
+            for (n, plan), lexical in zip(chosen, sparse, strict=True):
+                points[n] += self._points(plan, vectors=vectors, lexical=lexical)
+        return points
+
+    def _plan(self, state: Indexable) -> list[_Planned]:
+        previous = state.before[-1].id if state.before else None
+        plans = []
+        for number, revision in enumerate(state.revisions):
+            composed = compose(revision, before=state.before, after=state.after)
+            later = state.revisions[number + 1] if number + 1 < len(state.revisions) else None
+            plans.append(
+                _Planned(
+                    record=revision,
+                    composed=composed,
+                    parts=self._cut(composed.line),
+                    until=later,
+                    previous=previous,
+                    stamp=state.seq,
+                )
+            )
+        return plans
+
+    def _cut(self, line: str) -> tuple[str, ...]:
+        """The line in parts that the embedder can take whole, its task prefix included."""
+        spec = self._embedder.spec
+        longest = max((len(key) for _, key in spec.prefixes.values()), default=0)
+        room = spec.max_tokens - SPECIAL_TOKENS
+        if len(line) + longest <= room:  # a token has at least one character
+            return (line,)
+        prefix_tokens = max(self._embedder.count_tokens([key for _, key in spec.prefixes.values()]), default=0)
+        if self._embedder.count_tokens([line])[0] <= room - prefix_tokens:
+            return (line,)
+        pieces = self._chunker.chunk([Section(headings=(), text=line)], max_tokens=room - prefix_tokens)
+        return tuple(piece.text for piece in pieces) or (line,)
+
+    def _sparse(self, composed: Sequence[Composed]) -> list[SparseVector]:
+        """One lexical vector each: the weighted sum of its texts' BM25 vectors."""
+        by_length: dict[float, list[tuple[int, float, str]]] = {}
+        for number, item in enumerate(composed):
+            for part in item.lexical:
+                by_length.setdefault(part.average_length, []).append((number, part.weight, part.text))
+        sums: list[dict[int, float]] = [{} for _ in composed]
+        for length, entries in by_length.items():
+            encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length)
+            for (number, weight, _), vector in zip(entries, encoded, strict=True):
+                total = sums[number]
+                for index, value in zip(vector.indices, vector.values, strict=True):
+                    total[index] = total.get(index, 0.0) + weight * value
+        return [SparseVector(list(total), list(total.values())) for total in sums]
+
+    def _points(self, plan: _Planned, *, vectors: dict[str, Vector], lexical: SparseVector) -> list[Point]:
+        payload = payload_of(
+            plan.record,
+            until=plan.until.updated_at if plan.until else None,
+            previous=plan.previous,
+            stamp=plan.stamp,
+            hasher=self._hasher,
+        )
+        context = sum((weight * vectors[text] for text, weight in plan.composed.context), np.float32(0))
+        points = []
+        for number, part in enumerate(plan.parts):
+            mixed = vectors[part] + context
+            points.append(
+                Point(
+                    id=uuid5(plan.record.id, f"{plan.record.revision}/{number}"),
+                    record=plan.record.id,
+                    dense={DENSE: (mixed / np.linalg.norm(mixed)).astype(np.float32)},
+                    sparse={SPARSE: lexical} if number == 0 and lexical.indices else {},
+                    payload=payload,
+                )
+            )
+        return points
+
+
+def _digest(line: str, embedder: Embedder, task: Task) -> bytes:
+    spec = embedder.spec
+    head = f"{spec.weights}\0{spec.pooling}\0{spec.max_tokens}\0{spec.prefixes.get(task, ('', ''))[1]}\0"
+    return hashlib.blake2b((head + line).encode(), digest_size=16).digest()

@@ -1,0 +1,6 @@
+"""The truth: records, outbox, recall log and spaces in one SQLAlchemy Core schema. The only home of sqlalchemy."""
+
+from memsdk.records.opening import open_store
+from memsdk.records.store import SqlStore
+
+__all__ = ["SqlStore", "open_store"]

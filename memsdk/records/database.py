@@ -1,0 +1,191 @@
+"""One open database: its connections, its transactions, and what happens to them when the process forks.
+
+SQLite must not be carried through fork(): the child would inherit a table of locks that it does not hold. So
+before a fork the transactions in flight are waited for and every connection is closed; both processes then
+open their own again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from memsdk.errors import ClosedError, DiskFullError, StoreError
+from memsdk.records.faults import translated
+from memsdk.testing import failpoints
+
+MIN_FREE_BYTES = 64 * 2**20
+FREE_SPACE_EVERY = 64  # writes; a look at the disk costs microseconds, but not nothing
+FORK_PATIENCE_S = 5.0
+
+_open: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+class Database:
+    """Transactions on one SQLite file. Thread-safe; writers of one process queue on a lock of their own."""
+
+    def __init__(
+        self, path: Path, *, synchronous: str, busy_timeout_s: float, free_bytes: Callable[[Path], int]
+    ) -> None:
+        self.path = path
+        self._free_bytes = free_bytes
+        self._pragmas = (
+            f"PRAGMA busy_timeout = {int(busy_timeout_s * 1000)}",
+            "PRAGMA journal_mode = WAL",
+            f"PRAGMA synchronous = {synchronous}",
+            "PRAGMA foreign_keys = ON",
+            "PRAGMA secure_delete = ON",
+            "PRAGMA temp_store = MEMORY",
+            "PRAGMA cache_size = -16000",
+        )
+        self._timeout_s = busy_timeout_s
+        self._writer = threading.Lock()
+        self._gate = threading.Condition()
+        self._inside = 0
+        self._forking = False
+        self._closed = False
+        self._writes = 0
+        self._stale: list[object] = []  # what a fork inherited: kept, as closing it could break the parent's locks
+        self._engine = self._create_engine()
+        _open.add(self)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot: all statements inside see the same state."""
+        with self._entered(), translated(self.path), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that alone may write; committed at the end, rolled back when anything is raised."""
+        self._check_space()
+        with self._entered(), self._writer, translated(self.path), self._write_engine.connect() as connection:
+            yield connection
+            failpoints.reach("sql-before-commit")
+            connection.commit()
+        failpoints.reach("sql-after-commit")
+
+    @contextmanager
+    def plain(self) -> Iterator[sqlite3.Connection]:
+        """The driver's connection outside any transaction: for checkpoints, backups, VACUUM."""
+        with self._entered(), translated(self.path):
+            pooled = self._engine.raw_connection()
+            try:
+                driver = pooled.driver_connection
+                assert isinstance(driver, sqlite3.Connection)  # noqa: S101  # for the type checker
+                yield driver
+            finally:
+                pooled.close()
+
+    def close(self) -> None:
+        """Let go of every connection; later use raises ClosedError. Twice is once."""
+        self._closed = True
+        self._engine.dispose()
+        _open.discard(self)
+
+    def _create_engine(self) -> sa.Engine:
+        engine = sa.create_engine(
+            sa.URL.create("sqlite", database=str(self.path)),
+            connect_args={"isolation_level": None, "check_same_thread": False, "timeout": self._timeout_s},
+            max_overflow=-1,
+        )
+        sa.event.listen(engine, "connect", self._set_up)
+        sa.event.listen(engine, "begin", _begin)
+        self._write_engine = engine.execution_options(writes=True)
+        return engine
+
+    def _set_up(self, connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+        for pragma in self._pragmas:
+            connection.execute(pragma)
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        if self._closed:
+            raise ClosedError(f"{self.path} was closed; open it again with `Memory.open(...)`")
+        with self._gate:
+            while self._forking:
+                self._gate.wait()
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._inside -= 1
+                self._gate.notify_all()
+
+    def _check_space(self) -> None:
+        self._writes += 1
+        if self._writes % FREE_SPACE_EVERY == 1:
+            free = self._free_bytes(self.path.parent)
+            if free < MIN_FREE_BYTES:
+                self._writes = 0  # look again before the next write
+                raise DiskFullError(
+                    f"{free / 2**20:.0f} MiB are free where {self.path} lies, and {MIN_FREE_BYTES // 2**20} MiB are"
+                    " needed to write safely; free some space and try again"
+                )
+
+    def _before_fork(self) -> None:
+        with self._gate:
+            self._forking = True
+            self._gate.wait_for(lambda: self._inside == 0, timeout=FORK_PATIENCE_S)
+        if self._inside == 0:
+            self._engine.dispose()
+
+    def _after_fork_in_parent(self) -> None:
+        with self._gate:
+            self._forking = False
+            self._gate.notify_all()
+
+    def _after_fork_in_child(self) -> None:
+        carried = self._inside > 0
+        self._stale.append((self._engine, self._engine.pool))
+        self._writer, self._gate = threading.Lock(), threading.Condition()
+        self._inside, self._forking = 0, False
+        if carried:
+            self._closed = True
+        else:
+            self._engine = self._create_engine()
+
+
+def default_free_bytes(folder: Path) -> int:
+    """How many bytes this user may still write to the folder's disk."""
+    import shutil
+
+    return shutil.disk_usage(folder).free
+
+
+def check_synchronous(mode: str) -> str:
+    """The mode as SQLite spells it, or an error."""
+    if mode.upper() not in ("FULL", "NORMAL"):
+        raise StoreError(f"synchronous is 'FULL' or 'NORMAL', not {mode!r}")
+    return mode.upper()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _for_each(act: Callable[[Database], None]) -> Callable[[], None]:
+    def run() -> None:
+        for database in tuple(_open):
+            act(database)
+
+    return run
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_for_each(Database._before_fork),
+        after_in_parent=_for_each(Database._after_fork_in_parent),
+        after_in_child=_for_each(Database._after_fork_in_child),
+    )

@@ -1,0 +1,91 @@
+"""Building new spaces while the old ones serve, and switching to them in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from memsdk.indexing import BATCH, Indexer
+from memsdk.payloads import RECORD, STAMP
+from memsdk.ports import Embedder, Index, Outbox, OutboxState, Spaces
+from memsdk.spaces import Serving, ServingSpaces
+from memsdk.testing.failpoints import reach
+from memsdk.verification import Progress
+
+REPLAY = 1_000
+
+
+class Rebuilder:
+    """Builds spaces for an embedder. Killed at any moment, the old ones still serve, and the next run goes on."""
+
+    def __init__(
+        self,
+        *,
+        spaces: Spaces,
+        outbox: Outbox,
+        state: OutboxState,
+        index: Index,
+        serving: ServingSpaces,
+        indexer: Indexer,
+        neighbours: int,
+    ) -> None:
+        self._spaces = spaces
+        self._outbox = outbox
+        self._state = state
+        self._index = index
+        self._serving = serving
+        self._indexer = indexer
+        self._neighbours = neighbours
+
+    def rebuild(self, embedder: Embedder, *, progress: Progress | None = None) -> None:
+        """Build, catch up with what was written meanwhile, switch. The old spaces stay until `retire`."""
+        fingerprints = self._serving.fingerprints(embedder.spec)
+        spaces = self._spaces.begin(embedder.spec, fingerprints)
+        self._serving.ensure(embedder.spec, spaces)
+        target = Serving(embedder=embedder, spaces=spaces, epoch=-1)
+        seen = min(space.start_seq for space in spaces.values())
+        self._fill(target, progress=progress)
+        reach("space-built")
+        while True:
+            seen = self._replay(target, seen=seen)
+            self._index.flush()
+            reach("space-switch")
+            if self._spaces.switch(embedder.spec, seen_seq=seen):
+                return
+
+    def retire(self) -> list[str]:
+        """Drop the collections that no task uses any more; returns their names."""
+        collections = self._spaces.retire()
+        for collection in collections:
+            self._index.drop(collection)
+        return collections
+
+    def _fill(self, target: Serving, *, progress: Progress | None) -> None:
+        """Bring every record whose points are missing or old; remove the points of records that are gone."""
+        built: dict[UUID, int] = {}
+        for collection in target.collections:
+            for hit in self._index.scan(collection, fields=(RECORD, STAMP)):
+                record, stamp = UUID(str(hit.payload[RECORD])), int(str(hit.payload[STAMP]))
+                built[record] = min(built.get(record, stamp), stamp)
+        wanted = {record: seq for record, seq, _ in self._state.stamps()}
+        todo = [record for record, seq in wanted.items() if built.get(record, -1) < seq]
+        gone = [record for record in built if record not in wanted]
+        for start in range(0, len(gone), REPLAY):
+            for collection in target.collections:
+                self._index.delete(collection, gone[start : start + REPLAY])
+        for start in range(0, len(todo), BATCH):
+            self._put(target, todo[start : start + BATCH])
+            if progress is not None:
+                progress(min(start + BATCH, len(todo)), len(todo))
+
+    def _replay(self, target: Serving, *, seen: int) -> int:
+        """Repeat what happened since, deletions included; returns the last entry seen."""
+        while changes := self._state.since(seen, limit=REPLAY):
+            records = list(dict.fromkeys(change.record for change in changes))
+            for start in range(0, len(records), BATCH):
+                self._put(target, records[start : start + BATCH])
+            seen = changes[-1].seq
+        return seen
+
+    def _put(self, target: Serving, records: Sequence[UUID]) -> None:
+        self._indexer.put(self._outbox.read(records, neighbours=self._neighbours), serving=target)

@@ -1,0 +1,84 @@
+"""Writing: drafts stored in one transaction, then indexed before the call returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from memsdk.background import Background
+from memsdk.indexing import Indexer
+from memsdk.models import Draft, Metadata
+from memsdk.ports import Change, RecordFilter, Records, Written
+from memsdk.testing.failpoints import reach
+
+SLICE = 512
+"""Drafts a transaction: what one `kill -9` can cost of a long list is at most what was not returned yet."""
+
+
+class Writer:
+    """Stores and indexes. Once a call returns, its records survive `kill -9` and the next recall finds them."""
+
+    def __init__(
+        self, *, records: Records, indexer: Indexer, background: Background, owner: str, prepare: Callable[[], object]
+    ) -> None:
+        """Args: `prepare` makes sure that there is an embedder and a space, before anything is written."""
+        self._records = records
+        self._indexer = indexer
+        self._background = background
+        self._owner = owner
+        self._prepare = prepare
+
+    def add(self, drafts: Sequence[Draft], *, wait: bool = True) -> list[Written]:
+        """Store the drafts, all or none of each 512; `wait=False` leaves the indexing to the background.
+
+        Raises:
+            IndexingError, EmbedderError: the records are stored, and will be found once the cause is mended.
+        """
+        self._prepare()
+        written: list[Written] = []
+        for start in range(0, len(drafts), SLICE):
+            reach("sql-before-commit")
+            batch = self._records.add(drafts[start : start + SLICE], owner=self._owner if wait else None)
+            reach("sql-after-commit")
+            written += batch
+            self.index(changes_of(batch), wait=wait)
+        return written
+
+    def update(
+        self,
+        id: UUID,
+        *,
+        visible: RecordFilter,
+        text: str | None,
+        metadata: Metadata | None,
+        occurred_at: datetime | None,
+        expires_at: datetime | None,
+        wait: bool = True,
+    ) -> Written:
+        """Write a new revision of a record and index it."""
+        self._prepare()
+        reach("sql-before-commit")
+        written = self._records.update(
+            id,
+            visible=visible,
+            owner=self._owner if wait else None,
+            text=text,
+            metadata=metadata,
+            occurred_at=occurred_at,
+            expires_at=expires_at,
+        )
+        reach("sql-after-commit")
+        self.index(changes_of([written]), wait=wait)
+        return written
+
+    def index(self, changes: Sequence[Change], *, wait: bool) -> None:
+        """Index these changes now, or let the background do it; then have it look for neighbours."""
+        if wait and changes:
+            self._indexer.index_now(changes)
+        self._background.nudge()
+
+
+def changes_of(written: Sequence[Written]) -> list[Change]:
+    """The outbox entries of what was written."""
+    return [Change(item.seq, item.record.id) for item in written if item.seq is not None]

@@ -1,0 +1,43 @@
+"""`memory.sessions`: conversations, as the records' session labels draw them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memsdk import inputs
+from memsdk.errors import NotFoundError
+from memsdk.models import Record, Session
+
+if TYPE_CHECKING:
+    from memsdk.access import Users
+    from memsdk.memory import Memory
+
+
+class SessionShelf:
+    """Lists conversations and reads them back in their order."""
+
+    def __init__(self, memory: Memory, *, users: Users = None) -> None:
+        """Args: `users` limits what can be reached; None is everybody's."""
+        self._memory = memory
+        self._users = users
+
+    def list(self, user_id: str | None = None, *, limit: int = 100) -> list[Session]:
+        """Sessions, the latest first: of one user, or without a user_id of all within reach."""
+        user = inputs.clean_id(user_id, what="user_id")
+        users = self._users if user is None else inputs.narrow(self._users, user)
+        return self._memory._parts.store.sessions.list(users=users, limit=inputs.clean_limit(limit))  # noqa: SLF001 -- a room of Memory
+
+    def transcript(self, session_id: str, *, user_id: str | None = None, last: int | None = None) -> list[Record]:
+        """What was said in a session, in its order; the last so many.
+
+        Raises:
+            NotFoundError: no such session within reach.
+        """
+        session = inputs.clean_id(session_id, what="session_id")
+        user = inputs.clean_id(user_id, what="user_id")
+        users = self._users if user is None else inputs.narrow(self._users, user)
+        wanted = None if last is None else inputs.clean_limit(last, what="last")
+        records = self._memory._parts.store.sessions.transcript(str(session), users=users, last=wanted)  # noqa: SLF001
+        if not records:
+            raise NotFoundError(f"no session {session_id!r} in this scope; `sessions.list()` shows what there is")
+        return records

@@ -1,0 +1,125 @@
+"""Which embedder serves: its spaces found, loaded once, and changed when another process switched them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from memsdk.composing import COMPOSITION
+from memsdk.errors import EmbedderMismatchError
+from memsdk.models import Kind, TASK_OF, Task
+from memsdk.payloads import collection_spec
+from memsdk.ports import Embedder, EmbedderSpec, Index, Space, Spaces
+
+SPARSE = "bm25"
+DENSE = "dense"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """An embedder and the spaces that hold its vectors."""
+
+    embedder: Embedder
+    spaces: Mapping[Task, Space]
+    epoch: int
+
+    def collection(self, kind: Kind) -> str:
+        """Where records of this kind are searched."""
+        return self.spaces[TASK_OF[kind]].collection
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """Every collection that serves, each once."""
+        return tuple(dict.fromkeys(space.collection for space in self.spaces.values()))
+
+
+class ServingSpaces:
+    """The spaces that serve now. The embedder is loaded when it is first needed, and once."""
+
+    def __init__(
+        self,
+        *,
+        spaces: Spaces,
+        index: Index,
+        load: Callable[[EmbedderSpec], Embedder],
+        default: Callable[[], Embedder],
+        fingerprint: Callable[[EmbedderSpec, Task], str],
+        wanted: Embedder | None,
+    ) -> None:
+        """Args: `load` makes an embedder from what a store recorded; `wanted` is the caller's own, if any."""
+        self._spaces = spaces
+        self._index = index
+        self._load = load
+        self._default = default
+        self._fingerprint = fingerprint
+        self._wanted = wanted
+        self._serving: Serving | None = None
+        self._lock = threading.RLock()
+
+    def check(self) -> None:
+        """Raise EmbedderMismatchError where the caller's embedder is not the store's."""
+        active = self._spaces.active()
+        if self._wanted is None or active is None:
+            return
+        spec, spaces = active
+        if any(self._fingerprint(self._wanted.spec, task) != space.fingerprint for task, space in spaces.items()):
+            raise EmbedderMismatchError(store=spec.name, given=self._wanted.spec.name)
+
+    def current(self) -> Serving:
+        """The embedder and spaces in use; a new store gets its first ones here."""
+        serving, epoch = self._serving, self._spaces.epoch()
+        if serving is not None and serving.epoch == epoch:
+            return serving
+        with self._lock:
+            if self._serving is None or self._serving.epoch != epoch:
+                self._serving = self._find()
+            return self._serving
+
+    def fingerprints(self, spec: EmbedderSpec) -> dict[Task, str]:
+        """The fingerprint of every task that records have, under this embedder."""
+        return {task: self._fingerprint(spec, task) for task in dict.fromkeys(TASK_OF.values())}
+
+    def ensure(self, spec: EmbedderSpec, spaces: Mapping[Task, Space]) -> None:
+        """Create the collections of these spaces where they are missing."""
+        shape = collection_spec(dims=spec.dims, sparse=(SPARSE,))
+        for collection in dict.fromkeys(space.collection for space in spaces.values()):
+            self._index.ensure(collection, shape)
+
+    def recreate(self) -> None:
+        """Drop the serving collections and make them again, empty; `repair` then fills them."""
+        active = self._spaces.active()
+        if active is None:
+            return
+        spec, spaces = active
+        for collection in dict.fromkeys(space.collection for space in spaces.values()):
+            self._index.drop(collection)
+        self.ensure(spec, spaces)
+
+    def _find(self) -> Serving:
+        active = self._spaces.active()
+        if active is None:
+            active = self._begin()
+        spec, spaces = active
+        epoch = self._spaces.epoch()
+        embedder = self._embedder_for(spec)
+        self.ensure(spec, spaces)
+        return Serving(embedder=embedder, spaces=spaces, epoch=epoch)
+
+    def _begin(self) -> tuple[EmbedderSpec, dict[Task, Space]]:
+        """A new store: register the embedder; another process may win, then its embedder is in use."""
+        spec = (self._wanted or self._default()).spec
+        spaces = self._spaces.begin(spec, self.fingerprints(spec))
+        self.ensure(spec, spaces)
+        self._spaces.switch(spec, seen_seq=0)
+        self.check()
+        active = self._spaces.active()
+        assert active is not None  # noqa: S101 -- the switch, ours or another's, made it so
+        return active
+
+    def _embedder_for(self, spec: EmbedderSpec) -> Embedder:
+        if self._serving is not None and self._serving.embedder.spec == spec:
+            return self._serving.embedder
+        if self._wanted is not None and self._wanted.spec.weights == spec.weights:
+            return self._wanted
+        return self._load(spec)
