@@ -25,9 +25,10 @@ demo: venv ## a fresh store in build/demo: ingest examples/, ask three questions
 	@rm -rf "$(DEMO)" && mkdir -p "$(DEMO)"
 	@set -x; "$(BIN)/memsdk" init --store "$(DEMO)/store"
 	@set -x; "$(BIN)/memsdk" ingest examples/handbook examples/chats --store "$(DEMO)/store"
-	@while IFS= read -r question; do \
+	@for question in "How much may a hotel room in Oslo cost?" "At what wind does Little Auk stay in port?" \
+	    "When did Ana's class go to the tide pools?"; do \
 	  echo; (set -x; "$(BIN)/memsdk" recall "$$question" --store "$(DEMO)/store" -k 3); \
-	done < examples/questions.txt
+	done
 
 test: venv ## run the tests; ARGS="-k name" for some of them
 	@"$(BIN)/python" -m pytest $(ARGS)
