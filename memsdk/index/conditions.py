@@ -14,8 +14,23 @@ from memsdk.filters import All, AnyOf, Exists, Filter, Match, Not, Range, Scalar
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _NEVER = edge.Filter(must_not=[edge.Filter()])
+MARKS = {True: "\u0001true", False: "\u0001false"}
+"""What booleans are stored as: Edge 0.9 takes `MatchValue(True)` for the number 1, so it can't ask for them."""
 
 Plain = Sequence[object]
+
+
+def marked(value: object) -> object:
+    """A payload value with its booleans marked."""
+    match value:
+        case bool():
+            return MARKS[value]
+        case list() | tuple():
+            return [marked(item) for item in value]
+        case dict():
+            return {name: marked(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 def to_plain(condition: Filter | None) -> list[object] | None:
@@ -79,14 +94,16 @@ def _somewhere(options: list[edge.Filter | edge.FieldCondition]) -> edge.Filter:
 
 
 def _matches(field: str, values: list[Scalar]) -> list[edge.Filter | edge.FieldCondition]:
-    texts = [value for value in values if isinstance(value, str)]
-    booleans = [value for value in values if isinstance(value, bool)]
+    texts = [
+        MARKS[value] if isinstance(value, bool) else value
+        for value in values
+        if isinstance(value, str | bool)
+    ]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
     options: list[edge.Filter | edge.FieldCondition] = []
     for path in paths(field):
         if texts:
             options.append(edge.FieldCondition(path, match=edge.MatchAny(texts)))
-        options += [edge.FieldCondition(path, match=edge.MatchValue(value)) for value in booleans]
         options += [
             edge.FieldCondition(path, range=edge.RangeFloat(gte=number, lte=number)) for number in numbers
         ]

@@ -139,13 +139,17 @@ class Engine:
         with self._loading:
             if name not in self._loaded:
                 if not exists(folder):
-                    raise IndexingError(f"the index has no collection {name!r}; run `memsdk repair` to build it")
+                    raise IndexingError(
+                        f"the index has no collection {name!r}; run `memsdk repair` to build it"
+                    )
                 self._loaded[name] = Collection.load(folder, free=self._free)
             return self._loaded[name]
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise InvalidInputError(f"a collection's name is made of letters, digits, _, - and ., not {name!r:.120}")
+            raise InvalidInputError(
+                f"a collection's name is made of letters, digits, _, - and ., not {name!r:.120}"
+            )
         return self._folder / name
 
     def _check(self) -> None:

@@ -42,7 +42,9 @@ class _Collection:
     def check_dense(self, name: str, vector: Vector) -> None:
         dense_bytes(vector, name=name)
         if name not in self.spec.dense or len(vector) != self.spec.dense[name]:
-            raise IndexingError(f"the vector {name!r} has {len(vector)} numbers; the collection has {self.spec.dense}")
+            raise IndexingError(
+                f"the vector {name!r} has {len(vector)} numbers; the collection has {self.spec.dense}"
+            )
 
     def check_sparse(self, name: str, vector: SparseVector) -> None:
         sparse_bytes(vector, name=name)
@@ -56,7 +58,9 @@ class _Collection:
             scores = self._cosines(leg.name, leg.dense)
         else:
             scores = self._bm25(leg.name, leg.sparse or SparseVector((), ()))
-        visible = [(point, score) for point, score in scores if where is None or matches(where, self.payloads[point])]
+        visible = [
+            (point, score) for point, score in scores if where is None or matches(where, self.payloads[point])
+        ]
         return sorted(visible, key=lambda item: -item[1])[:limit]
 
     def _cosines(self, name: str, query: Vector) -> list[tuple[UUID, float]]:
@@ -69,7 +73,9 @@ class _Collection:
     def _bm25(self, name: str, query: SparseVector) -> list[tuple[UUID, float]]:
         """Sums of key weight, query weight and ln(1 + (N - df + .5) / (df + .5)), Qdrant's `Modifier.Idf`."""
         self.check_sparse(name, query)
-        having = {point_id: point.sparse[name] for point_id, point in self.points.items() if name in point.sparse}
+        having = {
+            point_id: point.sparse[name] for point_id, point in self.points.items() if name in point.sparse
+        }
         frequency: dict[int, int] = {}
         for key in having.values():
             for index in key.indices:
@@ -101,7 +107,9 @@ class ExactIndex:
             self._check()
             found = self._collections.setdefault(collection, _Collection(spec))
             if dict(found.spec.dense) != dict(spec.dense) or found.spec.sparse != spec.sparse:
-                raise IndexingError(f"the collection {collection!r} has other vectors; use another, or `memsdk reindex`")
+                raise IndexingError(
+                    f"the collection {collection!r} has other vectors; use another, or `memsdk reindex`"
+                )
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Add or replace the points."""
@@ -130,7 +138,10 @@ class ExactIndex:
         """Every point once, as they were at the first step."""
         with self._lock:
             found = self._open(collection)
-            hits = [PointHit(point_id, 0.0, _selected(payload, fields)) for point_id, payload in found.payloads.items()]
+            hits = [
+                PointHit(point_id, 0.0, _selected(payload, fields))
+                for point_id, payload in found.payloads.items()
+            ]
         yield from hits
 
     @property
@@ -168,7 +179,9 @@ class ExactIndex:
     def _open(self, collection: str) -> _Collection:
         self._check()
         if collection not in self._collections:
-            raise IndexingError(f"the index has no collection {collection!r}; run `memsdk repair` to build it")
+            raise IndexingError(
+                f"the index has no collection {collection!r}; run `memsdk repair` to build it"
+            )
         return self._collections[collection]
 
     def _check(self) -> None:

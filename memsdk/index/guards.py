@@ -19,7 +19,9 @@ from memsdk.errors import (
     StoreReadOnlyError,
 )
 
-FLOOR = 256 * 2**20  # bytes that stay free; the engine maps files, and a write that finds no room kills the process
+FLOOR = (
+    256 * 2**20
+)  # bytes that stay free; the engine maps files, and a write that finds no room kills the process
 
 FreeBytes = Callable[[Path], int]
 
@@ -90,7 +92,10 @@ def corrupt(collection: Path, why: str) -> IndexCorruptError:
 
 def _is_the_engines(error: BaseException) -> bool:
     """It raises Exception itself, ValueError and TypeError for arguments, and lets Rust's panics through."""
-    return type(error) in (Exception, ValueError, TypeError, OverflowError) or type(error).__name__ == "PanicException"
+    return (
+        type(error) in (Exception, ValueError, TypeError, OverflowError)
+        or type(error).__name__ == "PanicException"
+    )
 
 
 def _known(error: BaseException, doing: str) -> MemsdkError | None:

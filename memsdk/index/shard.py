@@ -10,11 +10,12 @@ from uuid import UUID
 import qdrant_edge as edge
 
 from memsdk.errors import IndexingError
-from memsdk.index.conditions import paths, to_edge
+from memsdk.index.conditions import MARKS, marked, paths, to_edge
 
 RECORD = "r"  # the payload field of the record, as memsdk.payloads.RECORD; spelled out to keep the host light
 EF = 128
 PAGE = 1_000
+_BOOLEANS = {mark: value for value, mark in MARKS.items()}
 
 Spec: TypeAlias = Mapping[str, object]
 Plain: TypeAlias = Sequence[object]
@@ -29,10 +30,13 @@ def config_of(spec: Spec) -> edge.EdgeConfig:
     dense = cast("Mapping[str, int]", spec["dense"])
     sparse = cast("Sequence[str]", spec["sparse"])
     return edge.EdgeConfig(
-        vectors={name: edge.EdgeVectorParams(size=size, distance=edge.Distance.Cosine) for name, size in dense.items()},
+        vectors={
+            name: edge.EdgeVectorParams(size=size, distance=edge.Distance.Cosine)
+            for name, size in dense.items()
+        },
         sparse_vectors={name: edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf) for name in sparse},
         hnsw_config=edge.HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=10_000, payload_m=16),
-        optimizers=edge.EdgeOptimizersConfig(default_segment_number=2),
+        optimizers=edge.EdgeOptimizersConfig(default_segment_number=2, indexing_threshold=1_000),
         max_search_threads=2,
         wal_enabled=True,
     )
@@ -123,6 +127,7 @@ def _point(row: Plain, keywords: Sequence[str]) -> edge.Point:
     id_, _, dense, sparse, payload = cast(
         "tuple[bytes, bytes, Mapping[str, bytes], Mapping[str, Plain], dict[str, object]]", row
     )
+    payload = {name: marked(value) for name, value in payload.items()}
     for field in keywords:
         _check_keyword(field, payload.get(field))
     vectors: dict[str, object] = {name: _dense(raw) for name, raw in dense.items()}
@@ -133,7 +138,9 @@ def _point(row: Plain, keywords: Sequence[str]) -> edge.Point:
 def _check_keyword(field: str, value: object) -> None:
     values = value if isinstance(value, list) else (value,)
     if not all(item is None or isinstance(item, str) for item in values):
-        raise IndexingError(f"the keyword field {field!r} holds texts, not {value!r:.80}; the engine would not find it")
+        raise IndexingError(
+            f"the keyword field {field!r} holds texts, not {value!r:.80}; the engine would not find it"
+        )
 
 
 def _dense(raw: object) -> array[float]:
@@ -157,4 +164,16 @@ def _columns(hits: Sequence[edge.ScoredPoint], fields: Sequence[str]) -> list[ob
 
 def _values(payloads: Iterable[Mapping[str, object] | None], fields: Sequence[str]) -> list[list[object]]:
     known = [payload or {} for payload in payloads]
-    return [[payload.get(field) for payload in known] for field in fields]
+    return [[_unmarked(payload.get(field)) for payload in known] for field in fields]
+
+
+def _unmarked(value: object) -> object:
+    match value:
+        case str():
+            return _BOOLEANS.get(value, value)
+        case list():
+            return [_unmarked(item) for item in value]
+        case dict():
+            return {name: _unmarked(item) for name, item in value.items()}
+        case _:
+            return value

@@ -46,7 +46,9 @@ def spec_to_plain(spec: CollectionSpec) -> dict[str, object]:
 def point_to_row(point: Point) -> Row:
     """Raises IndexingError on a vector that no engine should be given."""
     dense = {name: dense_bytes(vector, name=name) for name, vector in point.dense.items()}
-    sparse = {name: sparse_bytes(vector, name=name) for name, vector in point.sparse.items() if len(vector.indices)}
+    sparse = {
+        name: sparse_bytes(vector, name=name) for name, vector in point.sparse.items() if len(vector.indices)
+    }
     payload = {**point.payload, RECORD: str(point.record)}
     return [point.id.bytes, point.record.bytes, dense, sparse, payload]
 
@@ -58,7 +60,9 @@ def dense_bytes(vector: Vector, *, name: str) -> bytes:
         raise IndexingError(f"the vector {name!r} has shape {array.shape}; one row of numbers was expected")
     length = float(np.sqrt(np.dot(array, array)))
     if not abs(length - 1.0) <= UNIT:  # also where it is not a number
-        raise IndexingError(f"the vector {name!r} has length {length:.4g}; a unit vector of finite numbers was expected")
+        raise IndexingError(
+            f"the vector {name!r} has length {length:.4g}; a unit vector of finite numbers was expected"
+        )
     return array.tobytes()
 
 
@@ -98,7 +102,9 @@ def hits_from_plain(columns: Columns, fields: Sequence[str]) -> list[PointHit]:
     numbers = memoryview(scores).cast("f").tolist()
     rows = zip(*values, strict=True) if values else ((),) * len(points)
     return [
-        PointHit(point, score, {name: value for name, value in zip(fields, row, strict=True) if value is not None})
+        PointHit(
+            point, score, {name: value for name, value in zip(fields, row, strict=True) if value is not None}
+        )
         for point, score, row in zip(points, numbers, rows, strict=True)
     ]
 
