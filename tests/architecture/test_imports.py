@@ -13,11 +13,13 @@ HEAVY = {
     "pydantic",
     "qdrant_client",
     "qdrant_edge",
+    "sentence_transformers",
     "sqlalchemy",
     "tiktoken",
+    "tokenizers",
     "torch",
+    "transformers",
 }
-HEAVY |= {"tokenizers", "transformers", "sentence_transformers"}
 LIGHT_MODULES = ("memsdk.errors", "memsdk.filters", "memsdk.models", "memsdk.ports")
 PROBE = """
 import json, sys, time
