@@ -20,7 +20,7 @@ from memsdk.remembering import changes_of
 
 if TYPE_CHECKING:
     from memsdk.memory import Memory
-    from memsdk.wiring import Parts
+    from memsdk.parts import Parts
 
 Source = str | Path
 OnSource = Callable[[str, int], None]

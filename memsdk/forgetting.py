@@ -68,6 +68,13 @@ class Forgetter:
         receipt, changes = self._eraser.expire(now=now, recalls_before=self._oldest(now), owner=self._owner)
         return self._finish(receipt, changes)
 
+    def expire(self) -> None:
+        """The part of `sweep` that every open does: no vectors are touched, the outbox keeps them for later."""
+        now = self._clock.now()
+        receipt, _ = self._eraser.expire(now=now, recalls_before=self._oldest(now), owner=None)
+        if receipt.records or receipt.recalls:
+            self._eraser.scrub()
+
     def _oldest(self, now: datetime) -> datetime | None:
         return None if self._retention_days is None else now - timedelta(days=self._retention_days)
 

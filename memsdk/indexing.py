@@ -18,6 +18,7 @@ from memsdk.spaces import Serving, ServingSpaces
 from memsdk.testing.failpoints import reach
 
 BATCH = 256
+CATCH_UP = 8  # batches
 
 
 class Indexer:
@@ -47,6 +48,7 @@ class Indexer:
         self._neighbours = neighbours
         self._lines = LineVectors()
         self._recovered: str | None = None
+        self._caught_up = False
         self._unsettled = threading.Event()
 
     @property
@@ -80,6 +82,16 @@ class Indexer:
                 self._state.release(changes)
                 raise
         return len(changes)
+
+    def catch_up(self) -> None:
+        """On the first call, index what dead processes left and what a new index lacks: at most 2,048 changes now."""
+        if self._caught_up:
+            return
+        self._serving.current()
+        for _ in range(CATCH_UP):
+            if not self.drain():
+                break
+        self._caught_up = True
 
     def drain_all(self, *, progress: Callable[[int], None] | None = None, patience_s: float = 60.0) -> None:
         """Drain until nothing is pending, what other living processes have claimed included.

@@ -22,8 +22,8 @@ from memsdk.scoped import ScopedMemory
 from memsdk.sessions import SessionShelf
 
 if TYPE_CHECKING:
+    from memsdk.parts import Parts
     from memsdk.ports import Embedder, Index
-    from memsdk.wiring import Parts
 
 DEFAULT_KINDS = (Kind.MEMORY, Kind.DOCUMENT)
 IndexName = Literal["embedded", "embedded-inline", "exact"]

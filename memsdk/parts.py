@@ -8,7 +8,7 @@ from pathlib import Path
 
 from memsdk.access import Access
 from memsdk.background import Background
-from memsdk.errors import InvalidInputError, MemsdkError, StoreError
+from memsdk.errors import InvalidInputError, StoreError
 from memsdk.forgetting import Forgetter
 from memsdk.indexing import BATCH, Indexer
 from memsdk.models import Stats
@@ -54,8 +54,8 @@ class Parts:
         self.background.stop()
         try:
             self.background.write_log()
-            for _ in range(CLOSING):
-                if not self.store.outbox_state.pending() or not self.indexer.drain(limit=BATCH):
+            for _ in range(CLOSING if self.serving.loaded else 0):
+                if not self.indexer.drain(limit=BATCH):
                     break
             if self.indexer.unsettled:
                 self.indexer.settle()
@@ -108,13 +108,8 @@ class Parts:
         return path
 
     def tend(self) -> None:
-        """What every open does: erase what expired, finish what a dead process left, index what is missing."""
-        try:
-            self.forgetter.expire()
-        except MemsdkError:
-            raise
-        if self.store.outbox_state.pending():
-            self.background.nudge()
+        """What every open does: erase what has expired. Nothing is loaded or indexed for it."""
+        self.forgetter.expire()
 
 
 def _files(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -64,7 +64,9 @@ class Recaller:
         hasher: Hasher,
         clock: Clock,
         tokenizer: str,
+        catch_up: Callable[[], None],
     ) -> None:
+        """Args: `catch_up` indexes, before the first answer, what dead processes left."""
         self._records = records
         self._index = index
         self._serving = serving
@@ -72,9 +74,11 @@ class Recaller:
         self._hasher = hasher
         self._clock = clock
         self._tokenizer = tokenizer
+        self._catch_up = catch_up
 
     def recall(self, question: Question, *, id: UUID) -> tuple[Recall, RecallEntry]:
         """The answer, and the entry to log of it."""
+        self._catch_up()
         began = time.perf_counter()
         now = self._clock.now()
         serving = self._serving.current()

@@ -46,14 +46,22 @@ class ServingSpaces:
         default: Callable[[], Embedder],
         fingerprint: Callable[[EmbedderSpec, Task], str],
         wanted: Embedder | None,
+        refill: Callable[[], None],
     ) -> None:
-        """Args: `load` makes an embedder from what a store recorded; `wanted` is the caller's own, if any."""
+        """Put together by wiring.
+
+        Args:
+            load: makes an embedder from what a store recorded.
+            wanted: the caller's own, if any.
+            refill: asks for every record to be indexed anew; called where a serving collection is gone.
+        """
         self._spaces = spaces
         self._index = index
         self._load = load
         self._default = default
         self._fingerprint = fingerprint
         self._wanted = wanted
+        self._refill = refill
         self._serving: Serving | None = None
         self._lock = threading.RLock()
 
@@ -65,6 +73,15 @@ class ServingSpaces:
         spec, spaces = active
         if any(self._fingerprint(self._wanted.spec, task) != space.fingerprint for task, space in spaces.items()):
             raise EmbedderMismatchError(store=spec.name, given=self._wanted.spec.name)
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the embedder is in memory already."""
+        return self._serving is not None
+
+    def adopt(self, embedder: Embedder) -> None:
+        """Use this object where its spaces become the serving ones; it may be one that can't be loaded by name."""
+        self._wanted = embedder
 
     def current(self) -> Serving:
         """The embedder and spaces in use; a new store gets its first ones here."""
@@ -103,7 +120,10 @@ class ServingSpaces:
         spec, spaces = active
         epoch = self._spaces.epoch()
         embedder = self._embedder_for(spec)
-        self.ensure(spec, spaces)
+        there = self._index.collections()
+        if any(space.collection not in there for space in spaces.values()):
+            self.ensure(spec, spaces)
+            self._refill()
         return Serving(embedder=embedder, spaces=spaces, epoch=epoch)
 
     def _begin(self) -> tuple[EmbedderSpec, dict[Task, Space]]:

@@ -15,7 +15,7 @@ from memsdk.errors import InvalidInputError, StoreError
 from memsdk.verification import Progress
 
 if TYPE_CHECKING:
-    from memsdk.wiring import Parts
+    from memsdk.parts import Parts
 
 FORMAT = "memsdk-export"
 VERSION = 1

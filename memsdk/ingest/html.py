@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from bs4 import BeautifulSoup
@@ -17,12 +18,14 @@ _UNSEEN = frozenset(
 _INLINE = frozenset(
     ["a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img", "ins", "kbd", "label", "mark", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"]
 )
+_XML_DECLARATION = re.compile(r"\A\s*<\?xml.{0,200}?\?>", re.DOTALL)  # bs4 would warn of it
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 
 
 def parse(source: Source) -> list[Parsed]:
     """Sections by h1 to h6. The title is the only top heading, else the page's <title>."""
-    page = BeautifulSoup(source.text(), "html.parser")
+    text = _XML_DECLARATION.sub("", source.text(), count=1)
+    page = BeautifulSoup(f"<html>{text}", "html.parser")  # a root at once: bs4 warns of texts that look like a path
     walk = _Walk()
     walk.through(page)
     title, sections = walk.outline.finish()

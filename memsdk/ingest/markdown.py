@@ -14,6 +14,7 @@ from memsdk.ingest.source import Format, Source
 from memsdk.ports import Parsed
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)??---[ \t]*(?:\n|\Z)", re.DOTALL)
+_MARKUP = re.compile(r"[*_`\[\]<>&\\!#]")
 _SETTING = re.compile(r"^([A-Za-z][\w-]*):[ \t]*(\S.*)$", re.MULTILINE)
 
 
@@ -52,6 +53,8 @@ def _inline() -> MarkdownIt:
 
 def _words(heading: str) -> str:
     """A heading without its markup."""
+    if _MARKUP.search(heading) is None:
+        return heading
     children = _inline().parseInline(heading)[0].children or []
     return "".join(child.content or (" " if child.type == "softbreak" else "") for child in children).strip(
         "# "

@@ -1,0 +1,282 @@
+"""Inside a write transaction: drafts become records, new revisions, or one more sighting of what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from uuid_utils.compat import uuid7
+
+from memsdk.errors import NotFoundError
+from memsdk.models import Draft, Kind, Record
+from memsdk.ports import Written
+from memsdk.records import ledger
+from memsdk.records.revising import Revision, revise
+from memsdk.records.rows import (
+    BATCH,
+    SELECT_RECORDS,
+    Extra,
+    Keys,
+    canonical,
+    extra_of,
+    fetch_rows,
+    to_record,
+)
+from memsdk.records.schema import records
+
+_CONTENT = SELECT_RECORDS.add_columns(records.c.content_key.label("found_by")).where(
+    records.c.content_key.in_(sa.bindparam("keys", expanding=True)), records.c.superseded_at.is_(None)
+)
+_EXTERNAL = SELECT_RECORDS.add_columns(records.c.external_key.label("found_by")).where(
+    records.c.external_key.in_(sa.bindparam("keys", expanding=True))
+)
+_LAST_POSITION = sa.select(sa.func.max(records.c.position)).where(
+    records.c.session_id == sa.bindparam("session"),
+    records.c.user_id.is_not_distinct_from(sa.bindparam("user", type_=sa.String)),
+    records.c.kind == Kind.MEMORY.value,
+)
+_INSERT = sa.insert(records)
+_SEEN = (
+    sa.update(records)
+    .where(records.c.id == sa.bindparam("again"))
+    .values(seen=records.c.seen + 1, last_seen_at=sa.bindparam("moment", type_=records.c.last_seen_at.type))
+)
+_SUPERSEDE = sa.update(records).where(records.c.id == sa.bindparam("old"))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one `add` knows, and what it has still to insert."""
+
+    connection: Connection
+    keys: Keys
+    now: datetime
+    owner: str | None
+    neighbours: int
+    by_id: dict[UUID, Record] = field(default_factory=dict)
+    by_content: dict[bytes, UUID] = field(default_factory=dict)
+    by_external: dict[bytes, UUID] = field(default_factory=dict)
+    positions: dict[ledger.Place, int] = field(default_factory=dict)  # the last one taken
+    fresh: dict[UUID, tuple[Record, bytes, bytes | None]] = field(default_factory=dict)
+    seqs: dict[UUID, int] = field(default_factory=dict)
+
+
+def add_drafts(
+    connection: Connection, drafts: Sequence[Draft], *, keys: Keys, now: datetime, owner: str | None, neighbours: int
+) -> list[Written]:
+    """Store the drafts; see `memsdk.ports.Records.add`."""
+    batch = _Batch(connection, keys, now, owner, neighbours)
+    content, external = [keys.content(draft) for draft in drafts], [keys.external(draft) for draft in drafts]
+    _look_up(batch, drafts, content, external)
+    written = [_one(batch, *parts) for parts in zip(drafts, content, external, strict=True)]
+    _insert_fresh(batch)
+    return [
+        Written(record=entry.record, outcome="added", seq=batch.seqs[entry.record.id])
+        if entry.outcome == "added"
+        else entry
+        for entry in written
+    ]
+
+
+def _look_up(batch: _Batch, drafts: Sequence[Draft], content: Sequence[bytes], external: Sequence[bytes | None]) -> None:
+    """Read what the drafts may mean, in a few statements for all of them."""
+    named = [id for draft in drafts for id in (draft.id, draft.supersedes) if id is not None]
+    for row in fetch_rows(batch.connection, named).values():
+        batch.by_id[row.id] = to_record(row)
+    for statement, keys, found in (
+        (_CONTENT, content, batch.by_content),
+        (_EXTERNAL, [key for key in external if key is not None], batch.by_external),
+    ):
+        unique = list(dict.fromkeys(keys))
+        for start in range(0, len(unique), BATCH):
+            for row in batch.connection.execute(statement, {"keys": unique[start : start + BATCH]}):
+                record = to_record(row)
+                if statement is _EXTERNAL or not _expired(record, batch.now):
+                    batch.by_id.setdefault(record.id, record)
+                    found[row.found_by] = record.id
+
+
+def _one(batch: _Batch, draft: Draft, content: bytes, external: bytes | None) -> Written:
+    """Decide what a draft is: known by its id, known by its external id, seen before, or new."""
+    if draft.id is not None and draft.id in batch.by_id:
+        return Written(record=batch.by_id[draft.id], outcome="unchanged", seq=None)
+    if external is not None and external in batch.by_external:
+        return _external_again(batch, draft, batch.by_id[batch.by_external[external]], content)
+    if external is None and draft.id is None and draft.supersedes is None and content in batch.by_content:
+        return _seen_again(batch, draft, batch.by_id[batch.by_content[content]])
+    record = _new(batch, draft)
+    batch.by_id[record.id] = record
+    batch.by_content.setdefault(content, record.id)
+    if external is not None:
+        batch.by_external[external] = record.id
+    batch.fresh[record.id] = (record, content, external)
+    if draft.supersedes is not None:
+        _supersede(batch, draft.supersedes, by=record)
+    return Written(record=record, outcome="added", seq=None)
+
+
+def _external_again(batch: _Batch, draft: Draft, record: Record, content: bytes) -> Written:
+    """The caller's own id is known: the same content changes nothing, other content is a new revision."""
+    expired = _expired(record, batch.now)
+    same = (
+        record.text == draft.text
+        and canonical(record.metadata) == canonical(draft.metadata)
+        and (record.role, record.name, record.title, record.section)
+        == (draft.role, draft.name, draft.title, draft.section)
+        and draft.occurred_at in (None, record.occurred_at)
+        and draft.expires_at in (None, record.expires_at)
+    )
+    if same and not expired:
+        return Written(record=record, outcome="unchanged", seq=None)
+    columns: dict[str, object] = {
+        "role": draft.role,
+        "occurred_at": draft.occurred_at or record.occurred_at,
+        "expires_at": draft.expires_at or (None if expired else record.expires_at),
+        "superseded_at": None,
+        "superseded_by": None,
+        "content_key": content,
+    }
+    recomposes = (record.text, record.role, record.name, record.occurred_at) != (
+        draft.text, draft.role, draft.name, columns["occurred_at"],
+    )  # fmt: skip
+    extra = extra_of(draft)
+    return _revised(batch, record, Revision(text=draft.text, extra=extra, columns=columns, recomposes=recomposes))
+
+
+def _seen_again(batch: _Batch, draft: Draft, record: Record) -> Written:
+    """The same text in the same scope: seen once more, and revised where it brings other metadata or expiry."""
+    if record.id in batch.fresh:
+        _insert_fresh(batch)
+    batch.connection.execute(_SEEN, {"again": record.id, "moment": batch.now})
+    record = record.model_copy(update={"seen": record.seen + 1, "last_seen_at": batch.now})
+    batch.by_id[record.id] = record
+    other_metadata = bool(draft.metadata) and canonical(draft.metadata) != canonical(record.metadata)
+    other_expiry = draft.expires_at not in (None, record.expires_at)
+    if not (other_metadata or other_expiry):
+        return Written(record=record, outcome="unchanged", seq=None)
+    extra = Extra(
+        metadata=draft.metadata or record.metadata, name=record.name, title=record.title, section=record.section
+    )
+    columns = {"expires_at": draft.expires_at or record.expires_at}
+    return _revised(batch, record, Revision(text=record.text, extra=extra, columns=columns, recomposes=False))
+
+
+def _revised(batch: _Batch, record: Record, revision: Revision) -> Written:
+    if record.id in batch.fresh:
+        _insert_fresh(batch)
+    seq = revise(
+        batch.connection, record, revision, now=batch.now, owner=batch.owner, neighbours=batch.neighbours
+    )
+    after = to_record(fetch_rows(batch.connection, [record.id])[record.id])
+    batch.by_id[record.id] = after
+    return Written(record=after, outcome="updated", seq=seq)
+
+
+def _new(batch: _Batch, draft: Draft) -> Record:
+    """The record that a draft becomes, with its place in the session."""
+    created = draft.created_at or batch.now
+    scope = draft.scope
+    return Record(
+        id=draft.id or uuid7(),
+        kind=draft.kind,
+        text=draft.text,
+        metadata=dict(draft.metadata),
+        user_id=scope.user_id,
+        agent_id=scope.agent_id,
+        session_id=scope.session_id,
+        role=draft.role,
+        name=draft.name,
+        title=draft.title,
+        section=draft.section,
+        source_id=draft.source_id,
+        position=_position(batch, draft),
+        external_id=draft.external_id,
+        occurred_at=draft.occurred_at or created,
+        created_at=created,
+        updated_at=created,
+        expires_at=draft.expires_at,
+        last_seen_at=created,
+    )
+
+
+def _position(batch: _Batch, draft: Draft) -> int | None:
+    """Chunks bring their place; a memory with a session comes after those already there."""
+    session = draft.scope.session_id
+    if draft.position is not None or draft.kind is not Kind.MEMORY or session is None:
+        return draft.position
+    place = (draft.scope.user_id, session)
+    if place not in batch.positions:
+        last = batch.connection.execute(_LAST_POSITION, {"user": place[0], "session": session}).scalar_one()
+        batch.positions[place] = -1 if last is None else int(last)
+    batch.positions[place] += 1
+    return batch.positions[place]
+
+
+def _supersede(batch: _Batch, old_id: UUID, *, by: Record) -> None:
+    """The old record is current no longer; it must be of the same user."""
+    old = batch.by_id.get(old_id)
+    if old is None or old.user_id != by.user_id:
+        raise NotFoundError(f"no record {old_id} of this user to supersede; `list` shows what there is")
+    _insert_fresh(batch)
+    (change,) = ledger.enter(batch.connection, [old_id], owner=None)
+    columns = {"superseded_at": by.created_at, "superseded_by": by.id}
+    batch.connection.execute(_SUPERSEDE, {"old": old_id, **columns, "index_seq": change.seq})
+    batch.by_id[old_id] = old.model_copy(update=columns)
+    batch.by_content = {key: id for key, id in batch.by_content.items() if id != old_id}
+
+
+def _insert_fresh(batch: _Batch) -> None:
+    """Insert what is new so far: texts, outbox entries, records, and entries for the turns before them."""
+    if not batch.fresh:
+        return
+    fresh = [entry for entry in batch.fresh.values()]
+    batch.fresh = {}
+    bodies = [(record.text.encode(), _extra(record).encoded()) for record, _, _ in fresh]
+    text_ids = ledger.write_texts(batch.connection, bodies)
+    changes = ledger.enter(batch.connection, [record.id for record, _, _ in fresh], owner=batch.owner)
+    batch.seqs.update((change.record, change.seq) for change in changes)
+    rows = [
+        _row(record, content, external, text_id=text_id, seq=change.seq)
+        for (record, content, external), text_id, change in zip(fresh, text_ids, changes, strict=True)
+    ]
+    batch.connection.execute(_INSERT, rows)
+    _enter_turns_before(batch, [record for record, _, _ in fresh])
+
+
+def _enter_turns_before(batch: _Batch, fresh: Sequence[Record]) -> None:
+    """The last turns that were there already are indexed with those that follow: they changed too."""
+    firsts: dict[ledger.Place, int] = {}
+    for record in fresh:
+        if record.kind is Kind.MEMORY and record.session_id is not None and record.position is not None:
+            place = (record.user_id, record.session_id)
+            firsts[place] = min(firsts.get(place, record.position), record.position)
+    if batch.neighbours:
+        touched = [
+            id
+            for place, first in firsts.items()
+            for id in ledger.turns_before(batch.connection, place, first, count=batch.neighbours)
+        ]
+        ledger.enter_neighbours(batch.connection, touched)
+
+
+def _extra(record: Record) -> Extra:
+    return Extra(metadata=record.metadata, name=record.name, title=record.title, section=record.section)
+
+
+def _row(record: Record, content: bytes, external: bytes | None, *, text_id: int, seq: int) -> dict[str, object]:
+    return {
+        "id": record.id, "kind": record.kind.value, "user_id": record.user_id, "agent_id": record.agent_id,
+        "session_id": record.session_id, "role": record.role, "position": record.position,
+        "external_id": record.external_id, "external_key": external, "source_id": record.source_id,
+        "text_id": text_id, "revision": 1, "content_key": content, "seen": 1, "last_seen_at": record.last_seen_at,
+        "occurred_at": record.occurred_at, "created_at": record.created_at, "updated_at": record.updated_at,
+        "expires_at": record.expires_at, "superseded_at": None, "superseded_by": None, "index_seq": seq, "points": 0,
+    }  # fmt: skip
+
+
+def _expired(record: Record, now: datetime) -> bool:
+    return record.expires_at is not None and record.expires_at <= now

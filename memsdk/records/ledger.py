@@ -1,0 +1,143 @@
+"""Steps inside a write transaction that several stores share: numbers, texts, outbox entries, neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from memsdk.models import Kind
+from memsdk.ports import Change
+from memsdk.records.rows import batches
+from memsdk.records.schema import counters, outbox, records, texts
+
+_TAKE = (
+    sa.update(counters)
+    .where(counters.c.name == sa.bindparam("which"))
+    .values(value=counters.c.value + sa.bindparam("count"))
+    .returning(counters.c.value)
+)
+_INSERT_TEXT = sa.insert(texts)
+_INSERT_OUTBOX = sa.insert(outbox)
+_STAMP = (
+    sa.update(records).where(records.c.id == sa.bindparam("stamped")).values(index_seq=sa.bindparam("new_seq"))
+)
+_ERASE = (
+    sa.update(texts)
+    .where(texts.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .values(body=sa.func.zeroblob(sa.func.length(texts.c.body)), extra=sa.func.zeroblob(sa.func.length(texts.c.extra)))
+)
+_TURNS = sa.select(records.c.id, records.c.position).where(
+    records.c.session_id == sa.bindparam("session"),
+    records.c.user_id.is_not_distinct_from(sa.bindparam("user", type_=sa.String)),
+    records.c.kind == Kind.MEMORY.value,
+    records.c.position.is_not(None),
+)
+_BEFORE = (
+    _TURNS.where(records.c.position < sa.bindparam("at"))
+    .order_by(records.c.position.desc())
+    .limit(sa.bindparam("count"))
+)
+_AFTER = (
+    _TURNS.where(records.c.position > sa.bindparam("at")).order_by(records.c.position).limit(sa.bindparam("count"))
+)
+
+Place = tuple[str | None, str]
+"""A session of one user: (user_id, session_id)."""
+
+
+def take(connection: Connection, which: str, count: int) -> range:
+    """The next `count` numbers of a counter."""
+    last = int(connection.execute(_TAKE, {"which": which, "count": count}).scalar_one())
+    return range(last - count + 1, last + 1)
+
+
+def write_texts(connection: Connection, pairs: Sequence[tuple[bytes, bytes]]) -> range:
+    """Append texts (body, extra) and return their ids.
+
+    Ids only grow, so that SQLite appends pages and never moves a text: see `erase_texts`.
+    """
+    ids = take(connection, "text", len(pairs))
+    if pairs:
+        connection.execute(
+            _INSERT_TEXT,
+            [{"id": id, "body": body, "extra": extra} for id, (body, extra) in zip(ids, pairs, strict=True)],
+        )
+    return ids
+
+
+def erase_texts(connection: Connection, ids: Sequence[int]) -> None:
+    """Overwrite texts with as many zero bytes, in place.
+
+    Deleting rows would make SQLite rebalance pages, which leaves stale copies of their *neighbours* in the gaps,
+    out of reach of secure_delete. A row of the same size is overwritten where it lies and moves nothing. The
+    bytes left in the write-ahead log go with `Eraser.scrub`; the empty rows with `compact`.
+    """
+    for start in range(0, len(ids), 500):
+        connection.execute(_ERASE, {"ids": list(ids[start : start + 500])})
+
+
+def enter(connection: Connection, changed: Sequence[UUID], *, owner: str | None) -> list[Change]:
+    """Outbox entries for these records, claimed by `owner` (None: by nobody)."""
+    seqs = take(connection, "seq", len(changed))
+    if changed:
+        connection.execute(
+            _INSERT_OUTBOX,
+            [
+                {"seq": seq, "record_id": id, "state": 0, "owner": owner, "generation": None, "applied_at": None}
+                for seq, id in zip(seqs, changed, strict=True)
+            ],
+        )
+    return [Change(seq, id) for seq, id in zip(seqs, changed, strict=True)]
+
+
+def stamp(connection: Connection, changes: Sequence[Change]) -> None:
+    """Note on the records the outbox entries that touched them last."""
+    if changes:
+        connection.execute(_STAMP, [{"stamped": change.record, "new_seq": change.seq} for change in changes])
+
+
+def enter_neighbours(connection: Connection, ids: Iterable[UUID]) -> None:
+    """Outbox entries, claimed by nobody, for turns whose surroundings changed."""
+    stamp(connection, enter(connection, list(ids), owner=None))
+
+
+def turns_beside(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:
+    """The turns within `count` of a position in a session, without the one at it."""
+    user, session = place
+    asked = {"user": user, "session": session, "at": position, "count": count}
+    before = connection.execute(_BEFORE, asked).all()
+    after = connection.execute(_AFTER, asked).all()
+    return [row.id for row in (*before[::-1], *after)]
+
+
+def turns_before(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:
+    """The `count` turns that precede a position in a session."""
+    user, session = place
+    asked = {"user": user, "session": session, "at": position, "count": count}
+    return [row.id for row in connection.execute(_BEFORE, asked)]
+
+
+def text_ids(connection: Connection, column: sa.ColumnElement[int], keyed_by: sa.ColumnElement[UUID],
+             ids: Sequence[UUID]) -> list[int]:  # fmt: skip
+    """The texts that rows with these ids point to."""
+    found: list[int] = []
+    for some in batches(ids):
+        found.extend(connection.execute(sa.select(column).where(keyed_by.in_(some))).scalars())
+    return found
+
+
+def delete_by(connection: Connection, table: sa.Table, column: str, ids: Sequence[UUID]) -> int:
+    """Delete the rows whose column is one of the ids; returns how many."""
+    statement = sa.delete(table).where(table.c[column].in_(sa.bindparam("ids", expanding=True)))
+    return sum(connection.execute(statement, {"ids": list(some)}).rowcount for some in batches(ids))
+
+
+def by_place(turns: Iterable[tuple[Place, int]]) -> Mapping[Place, list[int]]:
+    """Positions by session, sorted."""
+    grouped: dict[Place, list[int]] = {}
+    for place, position in turns:
+        grouped.setdefault(place, []).append(position)
+    return {place: sorted(positions) for place, positions in grouped.items()}

@@ -1,0 +1,174 @@
+"""Rows to records and back: the columns read, the JSON beside a text, the keyed hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+import sqlalchemy as sa
+from pydantic import JsonValue
+from sqlalchemy.engine import Connection, Row
+
+from memsdk.models import Draft, Kind, Metadata, Record
+from memsdk.records.schema import record_versions, records, texts
+
+_FIELDS = (
+    "id", "kind", "user_id", "agent_id", "session_id", "role", "source_id", "position", "external_id",
+    "occurred_at", "created_at", "updated_at", "expires_at", "superseded_at", "superseded_by", "revision", "seen",
+    "last_seen_at",
+)  # fmt: skip
+
+SELECT_RECORDS = sa.select(
+    *(records.c[name] for name in _FIELDS), texts.c.body, texts.c.extra, records.c.text_id, records.c.index_seq,
+    records.c.points, records.c.content_key,
+).join_from(records, texts, records.c.text_id == texts.c.id)  # fmt: skip
+"""What `to_record` reads; add `.where(...)`."""
+
+_BY_ID = SELECT_RECORDS.where(records.c.id.in_(sa.bindparam("ids", expanding=True)))
+_VERSIONS = (
+    sa.select(record_versions, texts.c.body, texts.c.extra)
+    .join_from(record_versions, texts, record_versions.c.text_id == texts.c.id)
+    .where(record_versions.c.record_id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(record_versions.c.record_id, record_versions.c.revision)
+)
+BATCH = 500
+"""How many ids one statement is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extra:
+    """What was said beside the text: erased with it."""
+
+    metadata: Metadata
+    name: str | None = None
+    title: str | None = None
+    section: tuple[str, ...] = ()
+
+    def encoded(self) -> bytes:
+        """As stored; empty where there is nothing."""
+        parts: dict[str, object] = {
+            "m": dict(self.metadata), "n": self.name, "t": self.title, "s": list(self.section),
+        }  # fmt: skip
+        kept = {key: value for key, value in parts.items() if value}
+        return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() if kept else b""
+
+
+def decode_extra(stored: bytes) -> Extra:
+    """The inverse of `Extra.encoded`."""
+    if not stored:
+        return Extra(metadata={})
+    parts = json.loads(stored)
+    return Extra(
+        metadata=parts.get("m", {}), name=parts.get("n"), title=parts.get("t"), section=tuple(parts.get("s", ()))
+    )
+
+
+def extra_of(draft: Draft) -> Extra:
+    """What a draft says beside its text."""
+    return Extra(metadata=draft.metadata, name=draft.name, title=draft.title, section=draft.section)
+
+
+def to_record(row: Row[tuple[object, ...]]) -> Record:
+    """The record that a row of `SELECT_RECORDS` holds."""
+    values = dict(zip(_FIELDS, row, strict=False))
+    return _record(values, body=row[18], extra=row[19])
+
+
+def _record(values: Mapping[str, object], *, body: object, extra: object) -> Record:
+    beside = decode_extra(cast(bytes, extra))
+    return Record.model_validate(
+        {
+            **values,
+            "text": cast(bytes, body).decode(),
+            "metadata": beside.metadata,
+            "name": beside.name,
+            "title": beside.title,
+            "section": beside.section,
+        }
+    )
+
+
+def batches(ids: Sequence[UUID]) -> Iterable[Sequence[UUID]]:
+    """The ids in runs that fit one statement."""
+    return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+
+
+def fetch_rows(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Row[tuple[object, ...]]]:
+    """Rows of `SELECT_RECORDS` by id; missing ones are left out."""
+    found: dict[UUID, Row[tuple[object, ...]]] = {}
+    for some in batches(ids):
+        found.update((row.id, row) for row in connection.execute(_BY_ID, {"ids": list(some)}))
+    return found
+
+
+def fetch_past(connection: Connection, ids: Sequence[UUID], current: Mapping[UUID, Record]) -> dict[UUID, list[Record]]:
+    """The earlier revisions of each current record, oldest first."""
+    past: dict[UUID, list[Record]] = {}
+    revised = [id for id in ids if id in current and current[id].revision > 1]
+    for some in batches(revised):
+        for row in connection.execute(_VERSIONS, {"ids": list(some)}):
+            now = current[row.record_id]
+            values = {name: getattr(now, name) for name in _FIELDS}
+            values.update(
+                revision=row.revision, occurred_at=row.occurred_at, expires_at=row.expires_at,
+                updated_at=row.written_at,
+            )  # fmt: skip
+            past.setdefault(now.id, []).append(_record(values, body=row.body, extra=row.extra))
+    return past
+
+
+def as_payload(record: Record) -> dict[str, object]:
+    """What a metadata filter is asked of: the record's own fields, and its metadata under their own names."""
+    own: dict[str, object] = {
+        "role": record.role,
+        "name": record.name,
+        "session_id": record.session_id,
+        "agent_id": record.agent_id,
+        "external_id": record.external_id,
+        "occurred_at": record.occurred_at,
+        "created_at": record.created_at,
+        "kind": record.kind.value,
+    }
+    return own | record.metadata
+
+
+class Keys:
+    """Keyed hashes: equal content has equal keys within one store, and means nothing outside it."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def of(self, *parts: str | datetime | UUID | None) -> bytes:
+        """A 16-byte key of the parts; no two different lists of parts are confused."""
+        plain = json.dumps([None if part is None else str(part) for part in parts], ensure_ascii=False)
+        return hashlib.blake2b(plain.encode(), key=self._secret, digest_size=16).digest()
+
+    def content(self, draft: Draft) -> bytes:
+        """Equal for drafts that mean one record: see DESIGN, dedup."""
+        scope = draft.scope
+        whose = (draft.kind.value, scope.user_id, scope.agent_id, scope.session_id)
+        beside: tuple[str | datetime | UUID | None, ...] = ()
+        if draft.is_message:
+            beside = ("message", draft.role, draft.name, draft.occurred_at)
+        if draft.source_id is not None:
+            beside = (*beside, "chunk", draft.source_id, draft.title, *draft.section)
+        if draft.kind not in (Kind.MEMORY, Kind.DOCUMENT) and draft.name is not None:
+            beside = (*beside, "name", draft.name)
+        return self.of(*whose, draft.external_id, draft.text, *beside)
+
+    def external(self, draft: Draft) -> bytes | None:
+        """The key under which the caller's own id is unique; None without one."""
+        if draft.external_id is None:
+            return None
+        place = f"source {draft.source_id}" if draft.source_id else f"session {draft.scope.session_id}"
+        return self.of("external", draft.kind.value, draft.scope.user_id, place, draft.external_id)
+
+
+def canonical(metadata: Mapping[str, JsonValue]) -> str:
+    """Equal for equal metadata."""
+    return json.dumps(metadata, sort_keys=True)

@@ -1,0 +1,206 @@
+"""The one place that names concrete classes: ports to adapters, services to ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from memsdk.access import Access
+from memsdk.background import Background
+from memsdk.clock import SystemClock
+from memsdk.composing import COMPOSITION
+from memsdk.embedding.lexical import Bm25Encoder
+from memsdk.embedding.loading import from_spec, load_embedder
+from memsdk.embedding.prefixes import fingerprint
+from memsdk.embedding.runtime import Runtime
+from memsdk.errors import InvalidInputError, StoreError
+from memsdk.forgetting import Forgetter
+from memsdk.indexing import Indexer
+from memsdk.ingest.chunking import StructuralChunker
+from memsdk.ingest.files import FileReader
+from memsdk.models import Task
+from memsdk.parts import Parts
+from memsdk.payloads import Hasher
+from memsdk.ports import Chunker, Clock, Embedder, EmbedderSpec, Index, TokenCounter
+from memsdk.records.store import open_store
+from memsdk.recalling import Recaller
+from memsdk.reindexing import Rebuilder
+from memsdk.remembering import Writer
+from memsdk.settings import Settings
+from memsdk.spaces import Serving, ServingSpaces
+from memsdk.verification import Verifier
+
+if TYPE_CHECKING:
+    from memsdk.records.store import SqlStore
+
+Load = Callable[["str | Path | Embedder | None"], Embedder]
+INDEX = "index"
+REFILL = 1_000
+
+
+def build(
+    path: str | Path,
+    *,
+    embedder: str | Path | Embedder | None,
+    index: str | Index,
+    settings: Mapping[str, object],
+    clock: Clock | None = None,
+) -> Parts:
+    """Open the store folder and put its services together. See `Memory.open`."""
+    folder = _folder(path)
+    chosen = _settings(settings)
+    runtime = Runtime(device=chosen.device, dtype=chosen.dtype, threads=chosen.threads)
+
+    def load(source: str | Path | Embedder | None) -> Embedder:
+        return load_embedder(source, runtime=runtime, allow_download=chosen.allow_download)
+
+    wanted = None if embedder is None else load(embedder)
+    clock = clock or SystemClock()
+    store = open_store(
+        folder,
+        synchronous=chosen.synchronous,
+        busy_timeout_s=chosen.busy_timeout_s,
+        neighbours=chosen.neighbours,
+        clock=clock,
+    )
+    try:
+        engine = _index(index, folder=folder, idle_s=chosen.host_idle_s)
+        parts = _services(
+            folder, settings=chosen, store=store, index=engine, clock=clock, runtime=runtime, wanted=wanted, load=load
+        )
+        parts.serving.check()
+        parts.tend()
+    except BaseException:
+        store.close()
+        raise
+    return parts
+
+
+@lru_cache(maxsize=8)
+def token_counter(tokenizer: str) -> TokenCounter:
+    """The counter of that name, loaded once."""
+    from memsdk.tokens import load_counter  # tiktoken takes a while, and is needed for budgets only
+
+    return load_counter(tokenizer)
+
+
+def _services(
+    folder: Path,
+    *,
+    settings: Settings,
+    store: SqlStore,
+    index: Index,
+    clock: Clock,
+    runtime: Runtime,
+    wanted: Embedder | None,
+    load: Load,
+) -> Parts:
+    hasher = Hasher(store.admin.secret())
+    lexical = Bm25Encoder()
+
+    def chunker(serving: Serving) -> Chunker:
+        return StructuralChunker(serving.embedder.count_tokens)
+
+    def refill() -> None:
+        records = [record for record, _, _ in store.outbox_state.stamps()]
+        for start in range(0, len(records), REFILL):
+            store.outbox_state.touch(records[start : start + REFILL])
+
+    def reload(spec: EmbedderSpec) -> Embedder:
+        return from_spec(spec, runtime=runtime, allow_download=settings.allow_download)
+
+    serving = ServingSpaces(
+        spaces=store.spaces, index=index, load=reload, default=lambda: load(None), fingerprint=_fingerprint, wanted=wanted,
+        refill=refill,
+    )  # fmt: skip
+    indexer = Indexer(
+        outbox=store.outbox, state=store.outbox_state, index=index, serving=serving, lexical=lexical, chunker=chunker,
+        hasher=hasher, owner=store.token, neighbours=settings.neighbours,
+    )  # fmt: skip
+    background = Background(drainer=indexer, log=store.recall_log, enabled=settings.background)
+    writer = Writer(
+        records=store.records, indexer=indexer, background=background, owner=store.token, prepare=serving.current
+    )
+    forgetter = Forgetter(
+        eraser=store.eraser, documents=store.documents, indexer=indexer, background=background, clock=clock,
+        owner=store.token, retention_days=settings.recall_retention_days,
+    )  # fmt: skip
+    return Parts(
+        folder=folder,
+        settings=settings,
+        clock=clock,
+        hasher=hasher,
+        store=store,
+        index=index,
+        serving=serving,
+        indexer=indexer,
+        background=background,
+        writer=writer,
+        recaller=Recaller(
+            records=store.records, index=index, serving=serving, lexical=lexical, hasher=hasher, clock=clock,
+            tokenizer=settings.tokenizer, catch_up=indexer.catch_up,
+        ),
+        forgetter=forgetter,
+        access=Access(
+            records=store.records, recall_log=store.recall_log, writer=writer, forgetter=forgetter,
+            background=background, clock=clock,
+        ),
+        verifier=Verifier(
+            state=store.outbox_state, index=index, serving=serving, indexer=indexer, admin=store.admin, owner=store.token
+        ),
+        rebuilder=Rebuilder(
+            spaces=store.spaces, outbox=store.outbox, state=store.outbox_state, index=index, serving=serving,
+            indexer=indexer, neighbours=settings.neighbours,
+        ),
+        reader=FileReader(),
+        chunker=chunker,
+        load=load,
+    )  # fmt: skip
+
+
+def _index(index: str | Index, *, folder: Path, idle_s: float) -> Index:
+    match index:
+        case "embedded":
+            from memsdk.index.client import HostedIndex
+
+            return HostedIndex(folder, idle_s=idle_s)
+        case "embedded-inline":
+            from memsdk.index.edge import EdgeIndex
+
+            return EdgeIndex(folder / INDEX)
+        case "exact":
+            from memsdk.index.exact import ExactIndex
+
+            return ExactIndex()
+        case str():
+            raise InvalidInputError(f"index is {index!r}, expected embedded, embedded-inline, exact or an Index object")
+        case _:
+            return index
+
+
+def _folder(path: str | Path) -> Path:
+    if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path):
+        raise InvalidInputError(f"the store's path is {path!r:.60}, expected a folder")
+    if "://" in str(path):
+        raise InvalidInputError(f"{path} is a URL; this version keeps a store in a local folder")
+    folder = Path(path).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise StoreError(f"{folder} is a file; a store is a folder, name another path")
+    return folder.absolute()
+
+
+def _settings(given: Mapping[str, object]) -> Settings:
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # checked by pydantic
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        known = ", ".join(Settings.model_fields)
+        raise InvalidInputError(f"settings: {problems}; there are {known}") from None
+
+
+def _fingerprint(spec: EmbedderSpec, task: Task) -> str:
+    return fingerprint(spec, task, composition=COMPOSITION)
