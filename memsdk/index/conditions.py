@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import cast
+from typing import Union, cast
 
 import qdrant_edge as edge
 
@@ -18,6 +18,15 @@ MARKS = {True: "\u0001true", False: "\u0001false"}
 """What booleans are stored as: Edge 0.9 takes `MatchValue(True)` for the number 1, so it can't ask for them."""
 
 Plain = Sequence[object]
+Condition = Union[  # noqa: UP007 -- the engine's own list type, spelled for mypy's invariant lists
+    edge.FieldCondition,
+    edge.IsEmptyCondition,
+    edge.IsNullCondition,
+    edge.HasIdCondition,
+    edge.HasVectorCondition,
+    edge.NestedCondition,
+    edge.Filter,
+]
 
 
 def marked(value: object) -> object:
@@ -63,7 +72,7 @@ def to_edge(plain: Plain) -> edge.Filter:
         case ["all", parts]:
             return edge.Filter(must=[to_edge(part) for part in cast("list[Plain]", parts)])
         case ["any", parts]:
-            options = [to_edge(part) for part in cast("list[Plain]", parts)]
+            options: list[Condition] = [to_edge(part) for part in cast("list[Plain]", parts)]
             return edge.Filter(should=options) if options else _NEVER
         case ["not", part]:
             return edge.Filter(must_not=[to_edge(cast("Plain", part))])
@@ -87,20 +96,20 @@ def paths(field: str) -> list[str]:
     return [top, ".".join(name if _PLAIN_NAME.fullmatch(name) else f'"{name}"' for name in field.split("."))]
 
 
-def _somewhere(options: list[edge.Filter | edge.FieldCondition]) -> edge.Filter:
+def _somewhere(options: list[Condition]) -> edge.Filter:
     if not options:
         return _NEVER
     return edge.Filter(must=options) if len(options) == 1 else edge.Filter(should=options)
 
 
-def _matches(field: str, values: list[Scalar]) -> list[edge.Filter | edge.FieldCondition]:
+def _matches(field: str, values: list[Scalar]) -> list[Condition]:
     texts = [
         MARKS[value] if isinstance(value, bool) else value
         for value in values
         if isinstance(value, str | bool)
     ]
     numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    options: list[edge.Filter | edge.FieldCondition] = []
+    options: list[Condition] = []
     for path in paths(field):
         if texts:
             options.append(edge.FieldCondition(path, match=edge.MatchAny(texts)))
@@ -110,9 +119,7 @@ def _matches(field: str, values: list[Scalar]) -> list[edge.Filter | edge.FieldC
     return options
 
 
-def _ranges(
-    field: str, bounds: list[float | None], *, is_time: bool
-) -> list[edge.Filter | edge.FieldCondition]:
+def _ranges(field: str, bounds: list[float | None], *, is_time: bool) -> list[Condition]:
     gt, gte, lt, lte = bounds
     within: edge.RangeFloat | edge.RangeDateTime
     if is_time:

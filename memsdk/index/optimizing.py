@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -97,13 +98,16 @@ def _run_child(folder: Path, progress: Callable[[str], None]) -> bool:
     child = subprocess.Popen(  # noqa: S603 -- our own module
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
+    errors = b""
     with child:
-        while True:
-            try:
-                _, errors = child.communicate(timeout=BEAT_S)
-                break
-            except subprocess.TimeoutExpired:
+        try:
+            while child.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    _, errors = child.communicate(timeout=BEAT_S)
                 progress(f"building the graph, {time.monotonic() - started:.0f} s so far")
+        except BaseException:
+            child.kill()
+            raise
     if child.returncode not in (0, NOTHING_DONE):
         raise IndexingError(
             f"the process that builds the graph ended with {child.returncode}; the index serves on as it was:"

@@ -132,7 +132,7 @@ def _point(row: Plain, keywords: Sequence[str]) -> edge.Point:
         _check_keyword(field, payload.get(field))
     vectors: dict[str, object] = {name: _dense(raw) for name, raw in dense.items()}
     vectors |= {name: _sparse(pair) for name, pair in sparse.items()}
-    return edge.Point(UUID(bytes=id_), cast("dict[str, list[float]]", vectors), payload)
+    return edge.Point(UUID(bytes=id_), cast("list[float]", vectors), payload)  # a mapping by name
 
 
 def _check_keyword(field: str, value: object) -> None:

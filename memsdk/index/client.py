@@ -1,0 +1,212 @@
+"""The embedded index through its host: any number of processes share it, and it survives the host's death."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client, Connection
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from memsdk.errors import ClosedError, DiskFullError, IndexUnavailableError
+from memsdk.index.address import FAMILY, KEY, LOG, STARTING, address, key_of
+from memsdk.index.facade import EngineFacade, silent
+from memsdk.index.guards import FLOOR, free_bytes
+from memsdk.index.host import LINGER_S
+from memsdk.index.protocol import FAILED, PROGRESS, error_of, greet_host, pack, receive
+
+IDLE = 8  # connections kept for the next call
+INLINE = 'index="embedded-inline" needs no host'
+
+
+class _HostLostError(Exception):
+    """The connection broke in the middle of a call."""
+
+
+class HostedIndex(EngineFacade):
+    """Qdrant Edge in the index host of this folder, which is started where none serves. Thread-safe and fork-safe.
+
+    Args:
+        folder: where the collections are; made if it is missing.
+        linger_s: how long the host stays after its last client, if this client starts it.
+        start_s: how long a host may take to start.
+        wait_s: how long the host may be silent within a call.
+    """
+
+    def __init__(
+        self, folder: Path, *, linger_s: float = LINGER_S, start_s: float = 30.0, wait_s: float = 120.0
+    ) -> None:
+        self._folder = folder.absolute()
+        self._linger_s = linger_s
+        self._start_s = start_s
+        self._wait_s = wait_s
+        self._closed = False
+        self._idle: list[Connection] = []
+        self._forget_connections()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def close(self) -> None:
+        """Hang up; the host leaves when nobody is left. Twice is once."""
+        self._closed = True
+        self._drop_idle()
+
+    def _call(self, operation: str, *arguments: object, progress: Callable[[str], None] = silent) -> object:
+        """One call; repeated once with the next host where this one dies, as every call may be done twice."""
+        message = pack([operation, *arguments])
+        try:
+            status, *values = self._attempt(message, progress)
+        except _HostLostError as first:
+            self._refuse_full_disk(first)
+            try:
+                status, *values = self._attempt(message, progress)
+            except _HostLostError as second:
+                self._refuse_full_disk(second)
+                raise IndexUnavailableError(
+                    f"the index host died twice in the call {operation!r}; see {self._folder / LOG}; {INLINE}"
+                ) from second
+        if status == FAILED:
+            raise error_of(*values)
+        return values[0]
+
+    def _attempt(self, message: bytes, progress: Callable[[str], None]) -> list[object]:
+        connection = self._take()
+        try:
+            answer = self._exchange(connection, message, progress)
+        except BaseException:
+            connection.close()  # in the middle of a message: nobody else may use it
+            raise
+        self._give(connection)
+        return answer
+
+    def _exchange(
+        self, connection: Connection, message: bytes, progress: Callable[[str], None]
+    ) -> list[object]:
+        try:
+            connection.send_bytes(message)
+            answer = list(receive(connection))
+            while answer[0] == PROGRESS:
+                progress(str(answer[1]))
+                answer = list(receive(connection))
+        except BlockingIOError:
+            raise IndexUnavailableError(
+                f"the index host has been silent for {self._wait_s:.0f} s; see {self._folder / LOG}; if it hangs,"
+                f" end it, and the next call starts another; {INLINE}"
+            ) from None
+        except (EOFError, OSError) as error:
+            self._drop_idle()
+            raise _HostLostError(str(error)) from error
+        return answer
+
+    def _take(self) -> Connection:
+        """A connection of this process, idle or new."""
+        if os.getpid() != self._pid:
+            self._forget_connections()  # the parent's: the host would mix up our calls and its
+        if self._closed:
+            raise ClosedError("the index was closed; open the memory again")
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        try:
+            return self._dial() or self._start()
+        except OSError as error:
+            raise IndexUnavailableError(
+                f"the index host can't be reached or started: {error}; {INLINE}"
+            ) from error
+
+    def _give(self, connection: Connection) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < IDLE:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _drop_idle(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _forget_connections(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._idle = []
+
+    def _dial(self) -> Connection | None:
+        """A connection that both sides have proved; None where no host serves."""
+        key = key_of(self._folder)
+        try:
+            with address(self._folder) as name:
+                connection = Client(name, family=FAMILY)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        try:
+            greet_host(connection, key, wait_s=self._wait_s)
+        except AuthenticationError as error:
+            connection.close()
+            raise IndexUnavailableError(
+                f"the index host of {self._folder} has another key than {KEY}; close all programs that use this"
+                " store, and try again"
+            ) from error
+        except BlockingIOError as error:
+            connection.close()
+            raise IndexUnavailableError(
+                f"the index host does not greet; see {self._folder / LOG}; {INLINE}"
+            ) from error
+        except (EOFError, OSError):  # it is leaving, or was killed
+            connection.close()
+            return None
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _start(self) -> Connection:
+        """Start a host, unless another process is at it, and wait until it serves."""
+        deadline = time.monotonic() + self._start_s
+        try:
+            with FileLock(self._folder / STARTING, timeout=self._start_s):
+                process: subprocess.Popen[bytes] | None = None
+                while (connection := self._dial()) is None:
+                    if process is None or process.returncode == 0:  # 0: it saw another host, which has left
+                        process = self._spawn()
+                    elif process.returncode is not None or time.monotonic() > deadline:
+                        raise self._not_started(f"it ended with {process.returncode}")
+                    time.sleep(0.01)
+                return connection
+        except Timeout:
+            raise self._not_started("another process has been starting it all the while") from None
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "memsdk.index.host", str(self._folder), str(self._linger_s)]
+        with (self._folder / LOG).open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 -- our own module
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,
+            )
+        threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
+        return process
+
+    def _not_started(self, why: str) -> IndexUnavailableError:
+        return IndexUnavailableError(
+            f"the index host of {self._folder} did not start within {self._start_s:.0f} s: {why};"
+            f" see {self._folder / LOG}; {INLINE}"
+        )
+
+    def _refuse_full_disk(self, lost: _HostLostError) -> None:
+        """A disk that fills up kills the host; the next one would go the same way."""
+        left = free_bytes(self._folder)
+        if left < FLOOR:
+            raise DiskFullError(
+                f"the index host ended while the disk of {self._folder} had {left // 2**20} MB left; make room and"
+                " try again: the next call starts another host"
+            ) from lost
