@@ -66,7 +66,13 @@ class _Batch:
 
 
 def add_drafts(
-    connection: Connection, drafts: Sequence[Draft], *, keys: Keys, now: datetime, owner: str | None, neighbours: int
+    connection: Connection,
+    drafts: Sequence[Draft],
+    *,
+    keys: Keys,
+    now: datetime,
+    owner: str | None,
+    neighbours: int,
 ) -> list[Written]:
     """Store the drafts; see `memsdk.ports.Records.add`."""
     batch = _Batch(connection, keys, now, owner, neighbours)
@@ -82,7 +88,9 @@ def add_drafts(
     ]
 
 
-def _look_up(batch: _Batch, drafts: Sequence[Draft], content: Sequence[bytes], external: Sequence[bytes | None]) -> None:
+def _look_up(
+    batch: _Batch, drafts: Sequence[Draft], content: Sequence[bytes], external: Sequence[bytes | None]
+) -> None:
     """Read what the drafts may mean, in a few statements for all of them."""
     named = [id for draft in drafts for id in (draft.id, draft.supersedes) if id is not None]
     for row in fetch_rows(batch.connection, named).values():
@@ -144,7 +152,9 @@ def _external_again(batch: _Batch, draft: Draft, record: Record, content: bytes)
         draft.text, draft.role, draft.name, columns["occurred_at"],
     )  # fmt: skip
     extra = extra_of(draft)
-    return _revised(batch, record, Revision(text=draft.text, extra=extra, columns=columns, recomposes=recomposes))
+    return _revised(
+        batch, record, Revision(text=draft.text, extra=extra, columns=columns, recomposes=recomposes)
+    )
 
 
 def _seen_again(batch: _Batch, draft: Draft, record: Record) -> Written:
@@ -159,7 +169,10 @@ def _seen_again(batch: _Batch, draft: Draft, record: Record) -> Written:
     if not (other_metadata or other_expiry):
         return Written(record=record, outcome="unchanged", seq=None)
     extra = Extra(
-        metadata=draft.metadata or record.metadata, name=record.name, title=record.title, section=record.section
+        metadata=draft.metadata or record.metadata,
+        name=record.name,
+        title=record.title,
+        section=record.section,
     )
     columns = {"expires_at": draft.expires_at or record.expires_at}
     return _revised(batch, record, Revision(text=record.text, extra=extra, columns=columns, recomposes=False))
@@ -267,7 +280,9 @@ def _extra(record: Record) -> Extra:
     return Extra(metadata=record.metadata, name=record.name, title=record.title, section=record.section)
 
 
-def _row(record: Record, content: bytes, external: bytes | None, *, text_id: int, seq: int) -> dict[str, object]:
+def _row(
+    record: Record, content: bytes, external: bytes | None, *, text_id: int, seq: int
+) -> dict[str, object]:
     return {
         "id": record.id, "kind": record.kind.value, "user_id": record.user_id, "agent_id": record.agent_id,
         "session_id": record.session_id, "role": record.role, "position": record.position,

@@ -54,7 +54,9 @@ class Database:
         self._forking = False
         self._closed = False
         self._writes = 0
-        self._stale: list[object] = []  # what a fork inherited: kept, as closing it could break the parent's locks
+        self._stale: list[
+            object
+        ] = []  # what a fork inherited: kept, as closing it could break the parent's locks
         self._engine = self._create_engine()
         _open.add(self)
 

@@ -62,7 +62,9 @@ def named_error(error: sqlite3.Error, path: Path) -> StoreError | None:
                 " and writable for this user"
             )
         case sqlite3.SQLITE_FULL:
-            return DiskFullError(f"the disk that holds {path} is full ({said}); free some space and try again")
+            return DiskFullError(
+                f"the disk that holds {path} is full ({said}); free some space and try again"
+            )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return StoreCorruptError(
                 f"{path} is damaged or not a database ({said}); restore it from a backup, or salvage it with"

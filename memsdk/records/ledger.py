@@ -22,12 +22,17 @@ _TAKE = (
 _INSERT_TEXT = sa.insert(texts)
 _INSERT_OUTBOX = sa.insert(outbox)
 _STAMP = (
-    sa.update(records).where(records.c.id == sa.bindparam("stamped")).values(index_seq=sa.bindparam("new_seq"))
+    sa.update(records)
+    .where(records.c.id == sa.bindparam("stamped"))
+    .values(index_seq=sa.bindparam("new_seq"))
 )
 _ERASE = (
     sa.update(texts)
     .where(texts.c.id.in_(sa.bindparam("ids", expanding=True)))
-    .values(body=sa.func.zeroblob(sa.func.length(texts.c.body)), extra=sa.func.zeroblob(sa.func.length(texts.c.extra)))
+    .values(
+        body=sa.func.zeroblob(sa.func.length(texts.c.body)),
+        extra=sa.func.zeroblob(sa.func.length(texts.c.extra)),
+    )
 )
 _TURNS = sa.select(records.c.id, records.c.position).where(
     records.c.session_id == sa.bindparam("session"),
@@ -41,7 +46,9 @@ _BEFORE = (
     .limit(sa.bindparam("count"))
 )
 _AFTER = (
-    _TURNS.where(records.c.position > sa.bindparam("at")).order_by(records.c.position).limit(sa.bindparam("count"))
+    _TURNS.where(records.c.position > sa.bindparam("at"))
+    .order_by(records.c.position)
+    .limit(sa.bindparam("count"))
 )
 
 Place = tuple[str | None, str]
@@ -86,7 +93,14 @@ def enter(connection: Connection, changed: Sequence[UUID], *, owner: str | None)
         connection.execute(
             _INSERT_OUTBOX,
             [
-                {"seq": seq, "record_id": id, "state": 0, "owner": owner, "generation": None, "applied_at": None}
+                {
+                    "seq": seq,
+                    "record_id": id,
+                    "state": 0,
+                    "owner": owner,
+                    "generation": None,
+                    "applied_at": None,
+                }
                 for seq, id in zip(seqs, changed, strict=True)
             ],
         )

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.engine import Connection
 
 from memsdk.errors import NotFoundError
-from memsdk.models import Draft, Metadata, Record
+from memsdk.models import Draft, Metadata, Record, Scope
 from memsdk.ports import Clock, RecordFilter, Written
 from memsdk.records.adding import add_drafts
 from memsdk.records.database import Database
@@ -32,7 +32,12 @@ class SqlRecords:
             return []
         with self._database.write() as connection:
             return add_drafts(
-                connection, drafts, keys=self._keys, now=self._clock.now(), owner=owner, neighbours=self._neighbours
+                connection,
+                drafts,
+                keys=self._keys,
+                now=self._clock.now(),
+                owner=owner,
+                neighbours=self._neighbours,
             )
 
     def update(
@@ -55,7 +60,9 @@ class SqlRecords:
                 return Written(record=record, outcome="unchanged", seq=None)
             revision = Revision(
                 text=changed.text,
-                extra=Extra(metadata=changed.metadata, name=record.name, title=record.title, section=record.section),
+                extra=Extra(
+                    metadata=changed.metadata, name=record.name, title=record.title, section=record.section
+                ),
                 columns={
                     "occurred_at": changed.occurred_at,
                     "expires_at": changed.expires_at,
@@ -79,7 +86,9 @@ class SqlRecords:
         """Up to `limit` records by id (so by time), beyond `after`."""
         now, chunk = self._clock.now(), CHUNK if where.metadata is not None else min(limit, CHUNK)
         with self._database.read() as connection:
-            found = stream(connection, where, now=now, after=after, newest_first=newest_first, chunk=max(chunk, 1))
+            found = stream(
+                connection, where, now=now, after=after, newest_first=newest_first, chunk=max(chunk, 1)
+            )
             return list(islice(found, limit))
 
     def history(self, id: UUID) -> list[Record]:
@@ -107,3 +116,13 @@ def _same(one: Record, other: Record) -> bool:
     return (one.text, one.occurred_at, one.expires_at) == (
         other.text, other.occurred_at, other.expires_at,
     ) and canonical(one.metadata) == canonical(other.metadata)  # fmt: skip
+
+
+def _as_draft(record: Record) -> Draft:
+    """What the record would be told as again; messages are known by their role."""
+    return Draft(
+        kind=record.kind, text=record.text, scope=Scope(
+            user_id=record.user_id, agent_id=record.agent_id, session_id=record.session_id
+        ), role=record.role, name=record.name, title=record.title, section=record.section, source_id=record.source_id,
+        external_id=record.external_id, occurred_at=record.occurred_at, is_message=record.role is not None,
+    )  # fmt: skip

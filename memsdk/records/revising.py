@@ -36,7 +36,13 @@ class Revision:
 
 
 def revise(
-    connection: Connection, record: Record, revision: Revision, *, now: datetime, owner: str | None, neighbours: int
+    connection: Connection,
+    record: Record,
+    revision: Revision,
+    *,
+    now: datetime,
+    owner: str | None,
+    neighbours: int,
 ) -> int:
     """Write the revision; returns its outbox entry, claimed by `owner`."""
     connection.execute(_KEEP, {"revised": record.id})

@@ -64,7 +64,10 @@ def decode_extra(stored: bytes) -> Extra:
         return Extra(metadata={})
     parts = json.loads(stored)
     return Extra(
-        metadata=parts.get("m", {}), name=parts.get("n"), title=parts.get("t"), section=tuple(parts.get("s", ()))
+        metadata=parts.get("m", {}),
+        name=parts.get("n"),
+        title=parts.get("t"),
+        section=tuple(parts.get("s", ())),
     )
 
 
@@ -106,7 +109,9 @@ def fetch_rows(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Row[tu
     return found
 
 
-def fetch_past(connection: Connection, ids: Sequence[UUID], current: Mapping[UUID, Record]) -> dict[UUID, list[Record]]:
+def fetch_past(
+    connection: Connection, ids: Sequence[UUID], current: Mapping[UUID, Record]
+) -> dict[UUID, list[Record]]:
     """The earlier revisions of each current record, oldest first."""
     past: dict[UUID, list[Record]] = {}
     revised = [id for id in ids if id in current and current[id].revision > 1]

@@ -161,7 +161,13 @@ outbox = sa.Table(
     sa.Column("generation", sa.String),
     sa.Column("applied_at", sa.Float),
     sa.Index("ix_outbox_record", "record_id", "seq"),
-    sa.Index("ix_outbox_open", "owner", "seq", sqlite_where=sa.text("state = 0"), postgresql_where=sa.text("state = 0")),
+    sa.Index(
+        "ix_outbox_open",
+        "owner",
+        "seq",
+        sqlite_where=sa.text("state = 0"),
+        postgresql_where=sa.text("state = 0"),
+    ),
 )
 
 embedders = sa.Table(

@@ -24,7 +24,9 @@ def one_of(column: sa.ColumnElement[str], values: Sequence[str | None] | None) -
     if values is None:
         return []
     named = [value for value in values if value is not None]
-    either: list[Condition] = [column == named[0]] if len(named) == 1 else [column.in_(named)] if named else []
+    either: list[Condition] = (
+        [column == named[0]] if len(named) == 1 else [column.in_(named)] if named else []
+    )
     if None in values:
         either.append(column.is_(None))
     return [sa.or_(*either) if either else sa.false()]
