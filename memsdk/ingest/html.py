@@ -13,10 +13,11 @@ from memsdk.ingest.source import Format, Source
 from memsdk.ports import Parsed
 
 _UNSEEN = frozenset(
-    ["script", "style", "template", "noscript", "svg", "head", "nav", "iframe", "object", "canvas", "math", "select", "button"]
-)  # reads better than 13 strings
+    "title script style template noscript svg head nav iframe object canvas math select button".split()  # noqa: SIM905
+)
 _INLINE = frozenset(
-    ["a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "code", "data", "del", "dfn", "em", "font", "i", "img", "ins", "kbd", "label", "mark", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr"]
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark q s samp small span "  # noqa: SIM905
+    "strike strong sub sup time tt u var wbr".split()
 )
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml.{0,200}?\?>", re.DOTALL)  # bs4 would warn of it
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
@@ -25,7 +26,9 @@ _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 def parse(source: Source) -> list[Parsed]:
     """Sections by h1 to h6. The title is the only top heading, else the page's <title>."""
     text = _XML_DECLARATION.sub("", source.text(), count=1)
-    page = BeautifulSoup(f"<html>{text}", "html.parser")  # a root at once: bs4 warns of texts that look like a path
+    page = BeautifulSoup(
+        f"<html>{text}", "html.parser"
+    )  # a root at once: bs4 warns of texts that look like a path
     walk = _Walk()
     walk.through(page)
     title, sections = walk.outline.finish()

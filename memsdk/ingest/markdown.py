@@ -32,9 +32,9 @@ def parse(source: Source) -> list[Parsed]:
         outline.heading(int(token.tag[1:]), _words(inline.content))
         below = token.map[1]
     outline.add("\n".join(lines[below:]))
-    title, sections = outline.finish()
     named = metadata.get("title")
-    return [source.document(*sections, title=named if isinstance(named, str) else title, metadata=metadata)]
+    title, sections = outline.finish(known=named if isinstance(named, str) else None)
+    return [source.document(*sections, title=title, metadata=metadata)]
 
 
 @cache

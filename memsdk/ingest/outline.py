@@ -51,19 +51,16 @@ class Outline:
                 self._blocks.append("- " + block if item else block)
             self._in_list = item
 
-    def finish(self) -> tuple[str | None, tuple[Section, ...]]:
-        """The document's title, where it has one, and its sections."""
+    def finish(self, *, known: str | None = None) -> tuple[str | None, tuple[Section, ...]]:
+        """The document's title, where it has one, and its sections. A title `known` from elsewhere goes first."""
         self._close(deeper=False)
-        has_title = (
-            bool(self._levels)
-            and not self._text_before
-            and min(self._levels[1:], default=9) > self._levels[0]
-        )
+        stands_alone = bool(self._levels) and min(self._levels[1:], default=9) > self._levels[0]
+        has_title = stands_alone and not self._text_before and known in (None, self._first)
         sections = []
         for stretch in self._stretches:
             headings = tuple(heading for _, heading in stretch.path[has_title:])
             sections.append(Section(headings=headings, text=stretch.text))
-        return (self._first if has_title else None), tuple(sections)
+        return (self._first if has_title else known), tuple(sections)
 
     def _close(self, *, deeper: bool) -> None:
         if self._blocks:

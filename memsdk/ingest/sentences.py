@@ -13,8 +13,11 @@ _STOP = re.compile(
 _LAST_WORD = re.compile(r"([^\W\d_]+(?:\.[^\W\d_]+)*)\.$")
 _LOOK_BACK = 24
 _ABBREVIATIONS = frozenset(
-    ["mr", "mrs", "ms", "dr", "prof", "st", "sr", "jr", "vs", "e.g", "i.e", "cf", "fig", "figs", "eq", "no", "nos", "vol", "pp", "ed", "eds", "al", "approx", "ca", "resp", "dept", "est", "inc", "ltd", "corp", "co", "gen", "col", "sgt", "capt", "lt", "rev", "hon", "gov", "sen", "rep", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "mt", "ave", "blvd", "z.b", "d.h", "u.a", "bzw", "nr", "str", "hr", "fr", "evtl", "ggf", "vgl", "abs", "usw", "p.ex", "m", "mme", "mlle", "env", "sig", "dott", "ing", "sra", "dra", "ud", "uds"]
+    "mr mrs ms dr prof st sr jr vs e.g i.e cf ed eds al approx ca resp dept est inc ltd corp co gen col sgt capt lt "  # noqa: SIM905
+    "rev hon gov sen rep jan feb mar apr jun jul aug sep sept oct nov dec mt ave blvd z.b d.h u.a bzw str hr fr evtl "
+    "ggf vgl abs usw p.ex mme mlle env sig dott ing sra dra ud uds".split()
 )
+_BEFORE_NUMBERS = frozenset(("no", "nos", "nr", "fig", "figs", "vol", "eq", "pp", "p"))
 
 
 def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
@@ -33,5 +36,10 @@ def _goes_on(text: str, match: re.Match[str], start: int, end: int) -> bool:
     if match["spaced"] != ".":
         return False
     stop = match.start() + 1
-    word = _LAST_WORD.search(text[max(start, stop - _LOOK_BACK) : stop])
-    return word is not None and ((len(word[1]) == 1 and word[1] != "I") or word[1].lower() in _ABBREVIATIONS)
+    found = _LAST_WORD.search(text[max(start, stop - _LOOK_BACK) : stop])
+    if found is None:
+        return False
+    word = found[1].lower()
+    if word in _BEFORE_NUMBERS:
+        return match.end() < end and text[match.end()].isdigit()
+    return word in _ABBREVIATIONS or (len(word) == 1 and word != "i")
