@@ -1,4 +1,4 @@
-"""BM25 vectors by Qdrant's own encoder: English stems and stopwords, and words found in scripts without spaces."""
+"""BM25 vectors by Qdrant's own encoder: English stems and stopwords; letter pairs in scripts without spaces."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from qdrant_edge import Bm25, Bm25Config, TokenizerType
 from memsdk.errors import InvalidInputError
 from memsdk.models import SparseVector
 
-# Thai, Lao, Burmese, Khmer, kana, Han: the word tokenizer makes one token of a whole sentence in these. The
-# multilingual one cuts them into words but drops numbers, so it is given these stretches only.
+# Thai, Lao, Burmese, Khmer, kana, Han. Qdrant's word tokenizer makes one token of a whole sentence in these. Its
+# multilingual one drops numbers and cuts a word otherwise alone than in a sentence, so that a query of one word
+# misses. Overlapping pairs of letters need no dictionary and are the same everywhere.
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]+"
 )
+_HAN = re.compile(
+    "[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)  # one letter can be a word
 
 
 class Bm25Encoder:
@@ -28,44 +32,65 @@ class Bm25Encoder:
             InvalidInputError: a parameter is out of its range or the language is unknown.
         """
         self._k, self._b, self._language = k, b, language
-        self._query_models = self._models(average_length=1.0)
+        self._query_model = self._model(average_length=1.0)  # queries have no lengths: any will do
 
     def encode_keys(self, texts: Sequence[str], *, average_length: float) -> list[SparseVector]:
         """Term weights of texts that are found; `average_length` is BM25's avgdl, in words."""
-        models = self._models(average_length=average_length)
-        return [self._encode(text, models, is_query=False) for text in texts]
+        model = self._model(average_length=average_length)
+        vectors = []
+        for text in texts:
+            _check(text)
+            vector = model.embed_document(_UNSPACED.sub(_pairs_and_words, text))
+            vectors.append(_sorted(vector.indices, vector.values))
+        return vectors
 
     def encode_query(self, text: str) -> SparseVector:
         """Term weights of what is asked; empty where the text holds stopwords only."""
-        return self._encode(text, self._query_models, is_query=True)
+        _check(text)
+        vector = self._query_model.embed_query(_UNSPACED.sub(_pairs, text))
+        return _sorted(vector.indices, vector.values)
 
-    def _models(self, *, average_length: float) -> tuple[Bm25, Bm25]:
-        def model(tokenizer: TokenizerType) -> Bm25:
+    def _model(self, *, average_length: float) -> Bm25:
+        try:
             return Bm25(
                 Bm25Config(
-                    k=self._k, b=self._b, avg_len=average_length, tokenizer=tokenizer, language=self._language
+                    k=self._k,
+                    b=self._b,
+                    avg_len=average_length,
+                    tokenizer=TokenizerType.Word,
+                    language=self._language,
                 )
             )
-
-        try:
-            return model(TokenizerType.Word), model(TokenizerType.Multilingual)
         except (ValueError, TypeError) as error:
             raise InvalidInputError(f"BM25 can't be set up with these parameters: {error}") from error
 
-    @staticmethod
-    def _encode(text: str, models: tuple[Bm25, Bm25], *, is_query: bool) -> SparseVector:
-        words, unspaced = models
-        stretches = " ".join(_UNSPACED.findall(text)) if not text.isascii() else ""
-        parts = [(words, _UNSPACED.sub(" ", text)), (unspaced, stretches)] if stretches else [(words, text)]
-        weights: dict[int, float] = {}
-        for model, part in parts:
-            try:
-                vector = model.embed_query(part) if is_query else model.embed_document(part)
-            except UnicodeEncodeError as error:
-                raise InvalidInputError(
-                    f"the text holds a lone surrogate at {error.start}; clean it first"
-                ) from error
-            for index, value in zip(vector.indices, vector.values, strict=True):
-                weights[index] = max(value, weights.get(index, 0.0))  # two words can share a hash
-        indices = sorted(weights)
-        return SparseVector(indices, [weights[index] for index in indices])
+
+def _pairs(stretch: re.Match[str]) -> str:
+    """Overlapping pairs: `abc` is ` ab bc `; one letter alone stays."""
+    letters = stretch.group()
+    pairs = [letters[start : start + 2] for start in range(max(1, len(letters) - 1))]
+    return f" {' '.join(pairs)} "
+
+
+def _pairs_and_words(stretch: re.Match[str]) -> str:
+    """The pairs and, so that a query of one letter finds it, every letter that can be a word."""
+    letters = stretch.group()
+    return _pairs(stretch) + (" ".join(_HAN.findall(letters)) + " " if len(letters) > 1 else "")
+
+
+def _check(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"the text holds a lone surrogate at {error.start}; clean it first"
+        ) from error
+
+
+def _sorted(indices: Sequence[int], values: Sequence[float]) -> SparseVector:
+    """By index, and each index once: two words can share a hash."""
+    weights: dict[int, float] = {}
+    for index, value in zip(indices, values, strict=True):
+        weights[index] = max(value, weights.get(index, 0.0))
+    ordered = sorted(weights)
+    return SparseVector(ordered, [weights[index] for index in ordered])

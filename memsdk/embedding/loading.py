@@ -99,6 +99,10 @@ def from_spec(
     choices = _Choices(
         pooling=spec.pooling, max_tokens=spec.max_tokens, prefixes=spec.prefixes, revision=spec.revision
     )
+    if Path(spec.source).is_absolute() and not Path(spec.source).is_dir():
+        raise EmbedderError(
+            f"the embedder's folder {spec.source} is gone; put it back, or name its new place with `embedder=`"
+        )
     embedder = _load(spec.source, choices, runtime=runtime, allow_download=allow_download)
     for part in ("weights", "tokenizer", "pooling", "dims", "max_tokens", "normalize", "prefixes"):
         then, now = getattr(spec, part), getattr(embedder.spec, part)

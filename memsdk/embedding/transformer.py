@@ -85,6 +85,11 @@ class TransformerEmbedder:
         """What decides this embedder's vectors."""
         return self._spec
 
+    @property
+    def model(self) -> nn.Module:
+        """The encoder; shared by all embedders of these weights, so copy it before changing it."""
+        return self._model
+
     def embed(self, texts: Sequence[str], *, task: Task, side: Side) -> Vectors:
         """Embed with the prefix of task and side: float32 [n, d], rows of unit length, in the order given.
 
@@ -123,7 +128,7 @@ class TransformerEmbedder:
         return text.lower() if self._folder.lowercase else text
 
     def _embed_batch(self, ids: Sequence[Sequence[int]]) -> Vectors:
-        width = max(1, *(len(one) for one in ids)) if len(ids) > 1 else max(1, len(ids[0]))
+        width = max(1, max(len(one) for one in ids))
         padded = np.full((len(ids), width), self._pad_id, np.int64)
         mask = np.zeros((len(ids), width), np.int64)
         for row, one in enumerate(ids):

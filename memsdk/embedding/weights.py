@@ -33,6 +33,9 @@ _weights_lock = threading.Lock()
 
 def choose_device(runtime: Runtime) -> torch.device:
     """The device that the settings ask for. Raises InvalidInputError, or EmbedderError where there is none."""
+    for name, number in (("threads", runtime.threads), ("batch_tokens", runtime.batch_tokens)):
+        if number is not None and number < 1:
+            raise InvalidInputError(f"{name} is at least 1, not {number}; leave it out for the default")
     if runtime.dtype not in ("float32", "bfloat16"):
         raise InvalidInputError(f"dtype is 'float32' or 'bfloat16', not {runtime.dtype!r}")
     if runtime.device not in ("cpu", "cuda", "auto"):

@@ -48,7 +48,9 @@ class EmbedderContract:
     def test_the_prefix_of_task_and_side_is_what_decides(self, embedder: Embedder, task: Task) -> None:
         """A query embedded as a key, or for another task, is looked for in the wrong place."""
         vectors = {
-            (other, side): embedder.embed(TEXTS[:1], task=other, side=side)[0] for other in Task for side in Side
+            (other, side): embedder.embed(TEXTS[:1], task=other, side=side)[0]
+            for other in Task
+            for side in Side
         }
         for side in Side:
             mine = prefix_of(embedder.spec.prefixes, task=task, side=side)
@@ -72,7 +74,9 @@ class EmbedderContract:
         """An agent server embeds from many threads at once."""
         alone = [embedder.embed([text], task=Task.CHAT, side=Side.KEY)[0] for text in TEXTS]
         with ThreadPoolExecutor(4) as threads:
-            shared = threads.map(lambda text: embedder.embed([text], task=Task.CHAT, side=Side.KEY)[0], TEXTS * 3)
+            shared = threads.map(
+                lambda text: embedder.embed([text], task=Task.CHAT, side=Side.KEY)[0], TEXTS * 3
+            )
             np.testing.assert_allclose(np.stack(list(shared)), np.stack(alone * 3), atol=1e-5)
 
     @pytest.mark.parametrize("bad", ["lone \ud800 surrogate", b"bytes", None, 3])

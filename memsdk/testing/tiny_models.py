@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel
 
@@ -16,7 +17,12 @@ _WORDS = ("peanut", "ask", "found", "tool", "the", "is", "report", "train", "tea
 
 
 def save_tiny_bert(
-    folder: Path, *, pooling: str = "mean", prompts: Mapping[str, str] | None = None, max_tokens: int = 64, seed: int = 0
+    folder: Path,
+    *,
+    pooling: str = "mean",
+    prompts: Mapping[str, str] | None = None,
+    max_tokens: int = 64,
+    seed: int = 0,
 ) -> None:
     """Write the model into the folder. Equal arguments give equal weights."""
     tokenizer = _tokenizer()
@@ -28,7 +34,8 @@ def save_tiny_bert(
             intermediate_size=64, max_position_embeddings=max_tokens, initializer_range=0.5),
         add_pooling_layer=False)  # fmt: skip
     torch.random.set_rng_state(torch_state)
-    model.save_pretrained(folder)
+    model.config.save_pretrained(folder)
+    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.enable_truncation(16)  # baked in, as in all-MiniLM-L6-v2's file: a loader must undo it
     tokenizer.enable_padding(length=16)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -56,11 +63,12 @@ def _tokenizer() -> Tokenizer:
     pieces = [*string.ascii_lowercase, *string.digits, *string.punctuation]
     entries = [*_SPECIAL, *_WORDS, *pieces, *(f"##{piece}" for piece in pieces)]
     vocabulary = {entry: number for number, entry in enumerate(entries)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=_SPECIAL[1]))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])]
+        single="[CLS] $A [SEP]",
+        special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
