@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import builtins  # a method named `list` hides the type
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -49,7 +49,7 @@ class Access:
             raise NotFoundError(f"no record {wanted} in this scope; `list` shows what there is")
         return found[0]
 
-    def history(self, id: UUID | str, *, users: Users) -> list[Record]:
+    def history(self, id: UUID | str, *, users: Users) -> builtins.list[Record]:
         """Every revision of a record, oldest first."""
         return self._records.history(self.get(id, users=users).id)
 
@@ -63,9 +63,11 @@ class Access:
         filters: Mapping[str, object] | None,
         limit: int,
         after: UUID | str | None,
-    ) -> list[Record]:
+    ) -> builtins.list[Record]:
         """A page of records, oldest first."""
-        where = self._where(users=users, agent_id=agent_id, session_id=session_id, kinds=kinds, filters=filters)
+        where = self._where(
+            users=users, agent_id=agent_id, session_id=session_id, kinds=kinds, filters=filters
+        )
         cursor = None if after is None else inputs.clean_uuid(after, what="after")
         return self._records.page(where, limit=inputs.clean_limit(limit), after=cursor)
 
@@ -113,14 +115,16 @@ class Access:
         if user is not None and not filters and all(value is None for value in others):
             return self._forgetter.forget_user(user)
         if not filters and all(value is None for value in others):
-            raise InvalidInputError("forget what? give an id, a user_id, filters or an age; nothing was erased")
+            raise InvalidInputError(
+                "forget what? give an id, a user_id, filters or an age; nothing was erased"
+            )
         where = self._where(
             users=users if user is None else (user,),
             agent_id=agent_id,
             session_id=session_id,
             kinds=kinds,
             filters=filters,
-            ids=_ids(id),
+            ids=inputs.clean_ids(id),
             before=self._before(before, older_than),
             exact_agent=True,
         )
@@ -139,15 +143,11 @@ class Access:
         """File what became of a recall."""
         if output is None and score is None and not used:
             raise InvalidInputError("feedback needs an output, a score, or the records that were used")
-        if score is not None and (
-            isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score) or not 0 <= score <= 1
-        ):
-            raise InvalidInputError(f"score is {score!r:.40}, expected a number from 0 (useless) to 1 (just right)")
         self._background.write_log()  # the recall may be of this very moment
         return self._recall_log.feedback(
             recall.id if isinstance(recall, Recall) else inputs.clean_uuid(recall, what="recall"),
             output=None if output is None else inputs.clean_text(output, what="output"),
-            score=score,
+            score=inputs.clean_score(score),
             used=[inputs.clean_uuid(item, what="used") for item in used],
             metadata=inputs.clean_metadata(metadata),
             visible=RecordFilter(users=users),
@@ -178,23 +178,10 @@ class Access:
         )
 
     def _before(self, before: datetime | str | None, older_than: timedelta | None) -> datetime | None:
-        if older_than is None:
-            return inputs.clean_time(before, what="before")
-        if before is not None:
+        if before is not None and older_than is not None:
             raise InvalidInputError("give before or older_than, not both")
-        if not isinstance(older_than, timedelta) or older_than < timedelta(0):
-            raise InvalidInputError(f"older_than is {older_than!r:.40}, expected a timedelta of zero or more")
-        return self._clock.now() - older_than
-
-
-def _ids(id: UUID | str | Sequence[UUID | str] | None) -> tuple[UUID, ...] | None:
-    if id is None:
-        return None
-    if isinstance(id, UUID | str):
-        return (inputs.clean_uuid(id),)
-    if not isinstance(id, Sequence) or not id:
-        raise InvalidInputError(f"id is {id!r:.40}, expected a record's UUID or a non-empty list of them")
-    return tuple(inputs.clean_uuid(item) for item in id)
+        age = inputs.clean_age(older_than, now=self._clock.now())
+        return inputs.clean_time(before, what="before") if age is None else age
 
 
 def _changed_metadata(

@@ -6,6 +6,7 @@ The threads are this object's own and few, so that a bulk ingest can't starve th
 from __future__ import annotations
 
 import asyncio
+import builtins  # a method named `list` hides the type
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, overload
 from uuid import UUID
 
 from memsdk.documents import DocumentShelf, OnSource, Source
-from memsdk.inputs import ChatMessage
-from memsdk.memory import IndexName, Memory, Progress
+from memsdk.memory import IndexName, Memory
+from memsdk.messages import ChatMessage
 from memsdk.models import Document, Forgotten, IngestReport, Kind, Record, Session, Stats, Verification
 from memsdk.recalled import Recall
 from memsdk.sessions import SessionShelf
 from memsdk.transfer import Imported
+from memsdk.verification import Progress
 
 if TYPE_CHECKING:
     from memsdk.ports import Embedder, Index
@@ -63,7 +65,7 @@ class AsyncDocuments:
 
     async def list(
         self, *, user_id: str | None = None, limit: int = 100, after: UUID | str | None = None
-    ) -> list[Document]:
+    ) -> builtins.list[Document]:
         """See `DocumentShelf.list`."""
         return await self._run(self._shelf.list, user_id=user_id, limit=limit, after=after)
 
@@ -79,13 +81,13 @@ class AsyncSessions:
         self._shelf = shelf
         self._run = threads.run
 
-    async def list(self, user_id: str | None = None, *, limit: int = 100) -> list[Session]:
+    async def list(self, user_id: str | None = None, *, limit: int = 100) -> builtins.list[Session]:
         """See `SessionShelf.list`."""
         return await self._run(self._shelf.list, user_id, limit=limit)
 
     async def transcript(
         self, session_id: str, *, user_id: str | None = None, last: int | None = None
-    ) -> list[Record]:
+    ) -> builtins.list[Record]:
         """See `SessionShelf.transcript`."""
         return await self._run(self._shelf.transcript, session_id, user_id=user_id, last=last)
 
@@ -145,9 +147,9 @@ class AsyncMemory:
         return AsyncScopedMemory(view, self._threads)
 
     @overload
-    async def remember(
+    async def remember(  # type: ignore[overload-overlap]  # a str is a sequence of str
         self,
-        content: str | inputs.ChatMessage,
+        content: str | ChatMessage,
         *,
         user_id: str | None = None,
         agent_id: str | None = None,
@@ -166,7 +168,7 @@ class AsyncMemory:
     @overload
     async def remember(
         self,
-        content: Sequence[str | inputs.ChatMessage],
+        content: Sequence[str | ChatMessage],
         *,
         user_id: str | None = None,
         agent_id: str | None = None,
@@ -180,11 +182,11 @@ class AsyncMemory:
         supersedes: UUID | str | None = None,
         shared: bool = False,
         wait: bool = True,
-    ) -> list[Record]: ...
+    ) -> builtins.list[Record]: ...
 
     async def remember(
         self,
-        content: str | inputs.ChatMessage | Sequence[str | inputs.ChatMessage],
+        content: str | ChatMessage | Sequence[str | ChatMessage],
         *,
         user_id: str | None = None,
         agent_id: str | None = None,
@@ -276,7 +278,7 @@ class AsyncMemory:
         k: int = 5,
         filters: Mapping[str, object] | None = None,
         as_of: datetime | str | None = None,
-        history: Sequence[str | inputs.ChatMessage] | None = None,
+        history: Sequence[str | ChatMessage] | None = None,
         max_tokens: int | None = None,
         explain: bool = False,
         this_session: bool = False,
@@ -314,7 +316,7 @@ class AsyncMemory:
         filters: Mapping[str, object] | None = None,
         limit: int = 100,
         after: UUID | str | None = None,
-    ) -> list[Record]:
+    ) -> builtins.list[Record]:
         """See `Memory.list`."""
         return await self._run(
             self._memory.list,
@@ -327,7 +329,7 @@ class AsyncMemory:
             after=after,
         )
 
-    async def history(self, id: UUID | str) -> list[Record]:
+    async def history(self, id: UUID | str) -> builtins.list[Record]:
         """See `Memory.history`."""
         return await self._run(self._memory.history, id)
 
@@ -385,7 +387,7 @@ class AsyncMemory:
         """See `Memory.export_jsonl`."""
         return await self._run(self._memory.export_jsonl, path, user_id=user_id, progress=progress)
 
-    async def import_jsonl(self, path: str | Path, *, progress: Progress | None = None) -> transfer.Imported:
+    async def import_jsonl(self, path: str | Path, *, progress: Progress | None = None) -> Imported:
         """See `Memory.import_jsonl`."""
         return await self._run(self._memory.import_jsonl, path, progress=progress)
 
@@ -402,7 +404,7 @@ class AsyncScopedMemory:
         self.sessions = AsyncSessions(view.sessions, threads)
 
     @overload
-    async def remember(
+    async def remember(  # type: ignore[overload-overlap]  # a str is a sequence of str
         self,
         content: str | ChatMessage,
         *,
@@ -429,7 +431,7 @@ class AsyncScopedMemory:
         id: str | None = None,
         supersedes: UUID | str | None = None,
         wait: bool = True,
-    ) -> list[Record]: ...
+    ) -> builtins.list[Record]: ...
 
     async def remember(
         self,
@@ -497,13 +499,13 @@ class AsyncScopedMemory:
         this_session: bool = False,
         limit: int = 100,
         after: UUID | str | None = None,
-    ) -> list[Record]:
+    ) -> builtins.list[Record]:
         """See `ScopedMemory.list`."""
         return await self._run(
             self._view.list, kinds=kinds, filters=filters, this_session=this_session, limit=limit, after=after
         )
 
-    async def history(self, id: UUID | str) -> list[Record]:
+    async def history(self, id: UUID | str) -> builtins.list[Record]:
         """See `ScopedMemory.history`."""
         return await self._run(self._view.history, id)
 

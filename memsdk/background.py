@@ -92,7 +92,11 @@ class Background:
 
     def _ensure_running(self) -> None:
         """Start the thread, or start it again in a forked child."""
-        if not self._enabled or self._stop.is_set() or (self._thread is not None and self._pid == os.getpid()):
+        if (
+            not self._enabled
+            or self._stop.is_set()
+            or (self._thread is not None and self._pid == os.getpid())
+        ):
             return
         with self._lock:
             if self._thread is not None and self._pid == os.getpid():

@@ -12,8 +12,8 @@ from typing import Self
 
 from pydantic import JsonValue
 
-from memsdk.inputs import ChatMessage
 from memsdk.memory import Memory as _Memory
+from memsdk.messages import ChatMessage
 from memsdk.models import Hit, Record
 
 Result = dict[str, JsonValue]

@@ -64,7 +64,9 @@ def compose(record: Record, *, before: Sequence[Record] = (), after: Sequence[Re
     line = turn_line(record)
     around = [(offset, turn) for offset, turn in enumerate(reversed(before), 1) if -offset in CONTEXT]
     context = [(turn_line(turn), CONTEXT[-offset]) for offset, turn in around]
-    context += [(turn_line(turn), CONTEXT[offset]) for offset, turn in enumerate(after, 1) if offset in CONTEXT]
+    context += [
+        (turn_line(turn), CONTEXT[offset]) for offset, turn in enumerate(after, 1) if offset in CONTEXT
+    ]
     window = [*before[len(before) - min(len(before), WINDOW_BEFORE) :], record, *after[:WINDOW_AFTER]]
     words = "\n".join(line if turn is record else _shorten(turn_line(turn)) for turn in window)
     return Composed(

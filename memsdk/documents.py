@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins  # a method named `list` hides the type
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,10 +107,7 @@ class DocumentShelf:
             body = inputs.clean_text(text, most=MAX_TEXT_CHARS)
             everything = iter(parts.reader.read_text(body, title=named, media_type=media_type, key=key))
         else:
-            listed = [sources] if isinstance(sources, str | Path) else list(sources)
-            if not listed or not all(isinstance(item, str | Path) and str(item).strip() for item in listed):
-                raise InvalidInputError("ingest takes files or folders, or a text with text=")
-            everything = _read(parts, [Path(item) for item in listed], tally)
+            everything = _read(parts, inputs.clean_paths(sources), tally)
         for group in _grouped(parts, everything, scope=scope, metadata=extra):
             self._store(parts, group, scope=scope, tally=tally, on_source=on_source)
         if tally.failed and not (tally.added or tally.updated or tally.unchanged or tally.messages):
@@ -118,7 +116,7 @@ class DocumentShelf:
 
     def list(
         self, *, user_id: str | None = None, limit: int = 100, after: UUID | str | None = None
-    ) -> list[Document]:
+    ) -> builtins.list[Document]:
         """Documents, oldest first: of one user, or without a user_id all within reach. Page with `after`."""
         user = inputs.clean_id(user_id, what="user_id")
         users = self._users if user is None else inputs.narrow(self._users, user)
@@ -128,9 +126,9 @@ class DocumentShelf:
 
     def remove(self, document: Document | UUID | str) -> Forgotten:
         """Erase a document and its chunks. Raises NotFoundError."""
-        id = document.id if isinstance(document, Document) else inputs.clean_uuid(document)
+        wanted = document.id if isinstance(document, Document) else inputs.clean_uuid(document)
         owned = None if self._bound is None else (self._bound.user_id,)
-        return self._memory._parts.forgetter.remove_document(id, users=owned)  # noqa: SLF001
+        return self._memory._parts.forgetter.remove_document(wanted, users=owned)  # noqa: SLF001
 
     @property
     def _users(self) -> tuple[str | None, ...] | None:
@@ -240,11 +238,17 @@ def _store_document(parts: Parts, cut: _Cut, *, scope: Scope, tally: _Tally) -> 
 
 
 def _message_drafts(parsed: Parsed, *, scope: Scope) -> list[Draft]:
-    return [_message_draft(message, parsed=parsed, scope=scope) for message in parsed.messages if message.content.strip()]
+    return [
+        _message_draft(message, parsed=parsed, scope=scope)
+        for message in parsed.messages
+        if message.content.strip()
+    ]
 
 
 def _message_draft(message: Message, *, parsed: Parsed, scope: Scope) -> Draft:
-    session = message.session_id or inputs.clean_id(Path(parsed.key).name[: inputs.MAX_ID_CHARS], what="session_id")
+    session = message.session_id or inputs.clean_id(
+        Path(parsed.key).name[: inputs.MAX_ID_CHARS], what="session_id"
+    )
     return Draft(
         kind=Kind.MEMORY,
         text=inputs.clean_text(message.content, what="a message"),
@@ -259,7 +263,11 @@ def _message_draft(message: Message, *, parsed: Parsed, scope: Scope) -> Draft:
 
 
 def _content_hash(parsed: Parsed, metadata: Metadata, *, key: bytes) -> str:
-    content = [parsed.title, [[*section.headings, section.text] for section in parsed.sections], dict(metadata)]
+    content = [
+        parsed.title,
+        [[*section.headings, section.text] for section in parsed.sections],
+        dict(metadata),
+    ]
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), key=key, digest_size=16).hexdigest()
 
 

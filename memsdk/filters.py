@@ -94,11 +94,15 @@ def matches(condition: Filter, payload: Mapping[str, object]) -> bool:
         case Match(field, wanted):
             return any(_equal(value, want) for value in _values_at(payload, field) for want in wanted)
         case Range():
-            numbers = (_number(value, is_time=condition.is_time) for value in _values_at(payload, condition.field))
+            numbers = (
+                _number(value, is_time=condition.is_time) for value in _values_at(payload, condition.field)
+            )
             return any(_within(number, condition) for number in numbers if number is not None)
 
 
-def rename(condition: Filter, *, field: Callable[[str, bool], str], value: Callable[[Scalar], Scalar]) -> Filter:
+def rename(
+    condition: Filter, *, field: Callable[[str, bool], str], value: Callable[[Scalar], Scalar]
+) -> Filter:
     """The same filter over stored numbers and hashes, as an index needs it.
 
     Args:
@@ -161,7 +165,9 @@ def _parse_item(name: object, operand: object, *, depth: int) -> Iterable[Filter
     if not isinstance(operand, Mapping):
         return [_equals(name, operand)]
     if not operand:
-        raise FilterError(f"the filter of {name!r} is an empty mapping; give a value or an operator such as $eq")
+        raise FilterError(
+            f"the filter of {name!r} is an empty mapping; give a value or an operator such as $eq"
+        )
     return [_parse_operator(name, operator, value, depth=depth) for operator, value in operand.items()]
 
 
@@ -211,11 +217,23 @@ def _equals(field: str, value: object) -> Filter:
 
 def _range(field: str, operator: str, operand: object) -> Filter:
     moment = as_time(operand)
-    if moment is not None:
-        return Range(field=field, is_time=True, **{operator[1:]: moment})
-    if isinstance(operand, bool) or not isinstance(operand, int | float):
-        raise FilterError(f"{operator} of {field!r} takes a number, a date or an ISO 8601 text, not {operand!r:.80}")
-    return Range(field=field, **{operator[1:]: _finite(field, operand)})
+    if moment is None and (isinstance(operand, bool) or not isinstance(operand, int | float)):
+        raise FilterError(
+            f"{operator} of {field!r} takes a number, a date or an ISO 8601 text, not {operand!r:.80}"
+        )
+    bound = _finite(field, operand) if moment is None else moment  # type: ignore[arg-type]  # a number, as checked
+
+    def side(name: str) -> float | None:
+        return bound if operator == name else None
+
+    return Range(
+        field=field,
+        gt=side("$gt"),
+        gte=side("$gte"),
+        lt=side("$lt"),
+        lte=side("$lte"),
+        is_time=moment is not None,
+    )
 
 
 def _finite(field: str, number: float) -> float:

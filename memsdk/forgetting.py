@@ -11,7 +11,7 @@ from memsdk.background import Background
 from memsdk.errors import InvalidInputError, MemsdkError, NotFoundError
 from memsdk.indexing import Indexer
 from memsdk.models import Forgotten
-from memsdk.ports import Change, Clock, Documents, Eraser, RecordFilter
+from memsdk.ports import Change, Clock, Documents, Eraser, Owner, RecordFilter
 from memsdk.testing.failpoints import reach
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Forgetter:
         indexer: Indexer,
         background: Background,
         clock: Clock,
-        owner: str,
+        owner: Owner,
         retention_days: float | None,
     ) -> None:
         self._eraser = eraser
@@ -44,28 +44,30 @@ class Forgetter:
         if where == RecordFilter():
             raise InvalidInputError("forget what? give an id, user_id, filters or before; nothing was erased")
         self._background.write_log()  # so that what was shown lately is in the log, and leaves it too
-        receipt, changes = self._eraser.forget(where, owner=self._owner)
+        receipt, changes = self._eraser.forget(where, owner=self._owner())
         if where.ids is not None and not receipt.records:
-            raise NotFoundError(f"no record {', '.join(map(str, where.ids))} in this scope; `list` shows what there is")
+            raise NotFoundError(
+                f"no record {', '.join(map(str, where.ids))} in this scope; `list` shows what there is"
+            )
         return self._finish(receipt, changes)
 
     def forget_user(self, user_id: str) -> Forgotten:
         """Erase all that a user ever said, asked or answered, their documents included."""
         self._background.write_log()
-        receipt, changes = self._eraser.forget_users([user_id], owner=self._owner)
+        receipt, changes = self._eraser.forget_users([user_id], owner=self._owner())
         return self._finish(receipt, changes)
 
     def remove_document(self, id: UUID, *, users: tuple[str | None, ...] | None) -> Forgotten:
         """Erase a document and its chunks."""
         self._background.write_log()
-        receipt, changes = self._documents.remove(id, users=users, owner=self._owner)
+        receipt, changes = self._documents.remove(id, users=users, owner=self._owner())
         return self._finish(receipt, changes)
 
     def sweep(self) -> Forgotten:
         """Erase what has expired and recalls beyond the log's retention; finish what an earlier forget left."""
         self._background.write_log()
         now = self._clock.now()
-        receipt, changes = self._eraser.expire(now=now, recalls_before=self._oldest(now), owner=self._owner)
+        receipt, changes = self._eraser.expire(now=now, recalls_before=self._oldest(now), owner=self._owner())
         return self._finish(receipt, changes)
 
     def expire(self) -> None:
@@ -85,7 +87,9 @@ class Forgetter:
         try:
             self._indexer.index_now(changes)
         except MemsdkError as error:
-            logger.warning("vectors of forgotten records are still to be deleted (they hold no text): %s", error)
+            logger.warning(
+                "vectors of forgotten records are still to be deleted (they hold no text): %s", error
+            )
             deleted = False
         self._background.nudge()
         truncated = self._eraser.scrub()

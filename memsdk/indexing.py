@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from memsdk.errors import IndexingError, MemsdkError
-from memsdk.pointing import LineVectors, PointBuilder
-from memsdk.ports import Change, Chunker, Index, Indexable, LexicalEncoder, Outbox, OutboxState
 from memsdk.payloads import Hasher
+from memsdk.pointing import LineVectors, PointBuilder
+from memsdk.ports import Change, Chunker, Index, Indexable, LexicalEncoder, Outbox, OutboxState, Owner
 from memsdk.spaces import Serving, ServingSpaces
 from memsdk.testing.failpoints import reach
 
@@ -34,7 +34,7 @@ class Indexer:
         lexical: LexicalEncoder,
         chunker: Callable[[Serving], Chunker],
         hasher: Hasher,
-        owner: str,
+        owner: Owner,
         neighbours: int,
     ) -> None:
         self._outbox = outbox
@@ -68,13 +68,15 @@ class Indexer:
                 self._apply(batch)
             except MemsdkError as error:
                 self._state.release(changes[start:])
-                error.add_note("what was written is safe in the store and will be indexed later; recall can't find it yet")
+                error.add_note(
+                    "what was written is safe in the store and will be indexed later; recall can't find it yet"
+                )
                 raise
 
     def drain(self, *, limit: int = BATCH) -> int:
         """Index up to `limit` pending changes, those of dead processes included; returns how many were taken."""
         self._recover()
-        changes = self._outbox.claim(owner=self._owner, limit=limit)
+        changes = self._outbox.claim(owner=self._owner(), limit=limit)
         if changes:
             try:
                 self._apply(changes)
@@ -137,7 +139,9 @@ class Indexer:
         """Make these spaces hold exactly the states' points; returns how many points each has."""
         groups = self.builder(serving).build(states)
         gone = [state.id for state, points in zip(states, groups, strict=True) if len(points) < state.points]
-        gone += [state.id for state, points in zip(states, groups, strict=True) if not points and not state.points]
+        gone += [
+            state.id for state, points in zip(states, groups, strict=True) if not points and not state.points
+        ]
         reach("index-update")
         if gone:
             for collection in serving.collections:
@@ -158,7 +162,6 @@ class Indexer:
         records = list(dict.fromkeys(change.record for change in changes))
         states = {state.id: state for state in self._outbox.read(records, neighbours=self._neighbours)}
         counts = dict(zip(states, self.put(list(states.values()), serving=serving), strict=True))
-        reach("outbox-applied")
         self._outbox.applied(
             changes,
             states=[states[change.record] for change in changes],

@@ -7,13 +7,14 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from memsdk.errors import InvalidInputError, ScopeError
 from memsdk.filters import as_time
-from memsdk.models import Draft, Kind, Metadata, Scope
+from memsdk.models import Kind, Scope
 
 MAX_TEXT_CHARS = 1_000_000
 MAX_QUERY_CHARS = 100_000
@@ -22,11 +23,6 @@ MAX_METADATA_BYTES = 65_536
 MAX_METADATA_KEYS = 512
 MAX_METADATA_DEPTH = 8
 MAX_K = 1_000
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-_MESSAGE_FIELDS = frozenset({"role", "content", "name", "time", "id", "metadata"})
-
-ChatMessage = Mapping[str, object]
-"""`{"role", "content"}` with optional `"name"`, `"time"` (ISO 8601 or datetime), `"id"`, `"metadata"`."""
 
 
 def clean_text(value: object, *, what: str = "the text", most: int = MAX_TEXT_CHARS) -> str:
@@ -37,7 +33,7 @@ def clean_text(value: object, *, what: str = "the text", most: int = MAX_TEXT_CH
         raise InvalidInputError(
             f"{what} has {len(value):,} characters, at most {most:,} can be taken; long texts belong in documents.ingest"
         )
-    _check_unicode(value, what=what)
+    check_unicode(value, what=what)
     if not _shows_something(value):
         raise InvalidInputError(f"{what} is empty or blank; give some words")
     return value
@@ -53,7 +49,7 @@ def clean_id(value: object, *, what: str) -> str | None:
         raise InvalidInputError(f"{what} is empty or blank; leave it out, or give an id")
     if len(value) > MAX_ID_CHARS:
         raise InvalidInputError(f"{what} has {len(value):,} characters, at most {MAX_ID_CHARS} can be taken")
-    _check_unicode(value, what=what)
+    check_unicode(value, what=what)
     if any(unicodedata.category(character) == "Cc" for character in value):
         raise InvalidInputError(f"{what} holds control characters: {value!r:.80}")
     return value
@@ -88,14 +84,18 @@ def clean_metadata(value: object, *, tags: object = None) -> dict[str, JsonValue
     if value is None:
         value = {}
     if not isinstance(value, Mapping):
-        raise InvalidInputError(f"metadata is {type(value).__name__}, expected a mapping of names to JSON values")
+        raise InvalidInputError(
+            f"metadata is {type(value).__name__}, expected a mapping of names to JSON values"
+        )
     counter = [0]
     cleaned = {_key(name): _json(item, depth=1, counter=counter) for name, item in value.items()}
     if tags is not None:
         cleaned["tags"] = list(_tags(tags))
     size = len(json.dumps(cleaned, ensure_ascii=False).encode())
     if size > MAX_METADATA_BYTES:
-        raise InvalidInputError(f"metadata has {size:,} bytes as JSON, at most {MAX_METADATA_BYTES:,} can be taken")
+        raise InvalidInputError(
+            f"metadata has {size:,} bytes as JSON, at most {MAX_METADATA_BYTES:,} can be taken"
+        )
     return cleaned
 
 
@@ -155,6 +155,51 @@ def clean_uuid(value: object, *, what: str = "id") -> UUID:
         return _not_uuid(value, what)
 
 
+def clean_ids(value: object) -> tuple[UUID, ...] | None:
+    """One record id or several; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, UUID | str):
+        return (clean_uuid(value),)
+    if not isinstance(value, Sequence) or not value:
+        raise InvalidInputError(f"id is {value!r:.40}, expected a record's UUID or a non-empty list of them")
+    return tuple(clean_uuid(item) for item in value)
+
+
+def clean_paths(value: object) -> list[Path]:
+    """Files or folders, one or several."""
+    listed = [value] if isinstance(value, str | Path) else value
+    if not isinstance(listed, Sequence) or not listed:
+        raise InvalidInputError(f"sources is {value!r:.40}, expected files or folders; a text goes in text=")
+    for item in listed:
+        if not isinstance(item, str | Path) or not str(item).strip() or "\0" in str(item):
+            raise InvalidInputError(f"a source is {item!r:.60}, expected the path of a file or folder")
+    return [Path(item).expanduser() for item in listed]
+
+
+def clean_score(score: object) -> float | None:
+    """How well it went, from 0 to 1; None stays None."""
+    if score is None:
+        return None
+    if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
+        raise InvalidInputError(
+            f"score is {score!r:.40}, expected a number from 0 (useless) to 1 (just right)"
+        )
+    return float(score)
+
+
+def clean_age(older_than: object, *, now: datetime) -> datetime | None:
+    """The time before which records are older than this; None stays None."""
+    if older_than is None:
+        return None
+    if not isinstance(older_than, timedelta) or older_than < timedelta(0):
+        raise InvalidInputError(f"older_than is {older_than!r:.40}, expected a timedelta of zero or more")
+    try:
+        return now - older_than
+    except OverflowError:
+        raise InvalidInputError(f"older_than of {older_than.days:,} days reaches before the year 1") from None
+
+
 def clean_kinds(kinds: object, *, default: tuple[Kind, ...]) -> tuple[Kind, ...]:
     """Record kinds, by enum or by name, each once."""
     if kinds is None:
@@ -171,89 +216,8 @@ def clean_kinds(kinds: object, *, default: tuple[Kind, ...]) -> tuple[Kind, ...]
     return chosen
 
 
-def drafts_of(
-    content: object,
-    *,
-    scope: Scope,
-    metadata: Metadata,
-    occurred_at: datetime | None,
-    expires_at: datetime | None,
-    id: str | None,
-    supersedes: UUID | None,
-) -> tuple[list[Draft], bool]:
-    """The drafts that `remember`'s first argument means, and whether it was a list."""
-    many = isinstance(content, Sequence) and not isinstance(content, str | bytes)
-    if not many:
-        content = [content]
-    elif id is not None or supersedes is not None:
-        raise InvalidInputError("id and supersedes go with one text; a message has its own `id`")
-    drafts = []
-    for number, item in enumerate(content):  # type: ignore[arg-type]  # a sequence by now
-        what = f"item {number}" if many else "the text"
-        fields = _message(item, what=what) if isinstance(item, Mapping) else {"text": clean_text(item, what=what)}
-        own = fields.pop("metadata", {})
-        drafts.append(
-            Draft(
-                kind=Kind.MEMORY,
-                scope=scope,
-                expires_at=expires_at,
-                supersedes=supersedes,
-                **{"metadata": {**metadata, **own}, "occurred_at": occurred_at, "external_id": id, **fields},  # type: ignore[arg-type]
-            )
-        )
-    return drafts, many
-
-
-def clean_history(history: object) -> tuple[str, ...]:
-    """The turns before a query, oldest first, as lines with their speakers."""
-    if history is None:
-        return ()
-    if isinstance(history, str) or not isinstance(history, Sequence):
-        raise InvalidInputError(f"history is {type(history).__name__}, expected a list of texts or chat messages")
-    lines = []
-    for number, turn in enumerate(history):
-        what = f"history item {number}"
-        if isinstance(turn, Mapping):
-            fields = _message(turn, what=what)
-            lines.append(f"{fields.get('name') or fields['role']}: {fields['text']}")
-        else:
-            lines.append(clean_text(turn, what=what))
-    return tuple(lines)
-
-
-def _message(message: ChatMessage, *, what: str) -> dict[str, object]:
-    unknown = sorted(str(name) for name in message.keys() - _MESSAGE_FIELDS)
-    if unknown or "role" not in message or "content" not in message:
-        known = ", ".join(sorted(_MESSAGE_FIELDS))
-        raise InvalidInputError(f"{what} is not a chat message: it has {sorted(map(str, message))}, expected {known}")
-    role = message["role"]
-    if role not in ROLES:
-        raise InvalidInputError(f"{what}: role is {role!r:.40}, expected one of {', '.join(ROLES)}")
-    fields: dict[str, object] = {
-        "text": clean_text(_content(message["content"], what=what), what=f"{what}: content"),
-        "role": role,
-        "name": clean_id(message.get("name"), what=f"{what}: name"),
-        "is_message": True,
-        "metadata": clean_metadata(message.get("metadata")),
-    }
-    if (time := clean_time(message.get("time"), what=f"{what}: time")) is not None:
-        fields["occurred_at"] = time
-    if (external := clean_id(message.get("id"), what=f"{what}: id")) is not None:
-        fields["external_id"] = external
-    return fields
-
-
-def _content(content: object, *, what: str) -> object:
-    """OpenAI's content may be a list of parts; their texts are taken, in order."""
-    if not isinstance(content, list):
-        return content
-    texts = [part.get("text") for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise InvalidInputError(f"{what}: content has no text part; memsdk remembers text")
-    return "\n".join(texts)
-
-
-def _check_unicode(value: str, *, what: str) -> None:
+def check_unicode(value: str, *, what: str) -> None:
+    """Refuse what can't be written as UTF-8, and NUL."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -265,7 +229,9 @@ def _check_unicode(value: str, *, what: str) -> None:
 
 
 def _shows_something(value: str) -> bool:
-    return any(not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf") for character in value)
+    return any(
+        not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf") for character in value
+    )
 
 
 def _key(name: object) -> str:
@@ -273,32 +239,28 @@ def _key(name: object) -> str:
         raise InvalidInputError(f"metadata has a key {name!r:.40}; keys are non-empty text")
     if name.startswith("$"):
         raise InvalidInputError(f"metadata has a key {name!r:.40}; `$` begins a filter operator")
-    _check_unicode(name, what="a metadata key")
+    check_unicode(name, what="a metadata key")
     return name
 
 
 def _json(value: object, *, depth: int, counter: list[int]) -> JsonValue:
     counter[0] += 1
     if counter[0] > MAX_METADATA_KEYS:
-        raise InvalidInputError(f"metadata holds more than {MAX_METADATA_KEYS} values; put bulk data elsewhere")
+        raise InvalidInputError(
+            f"metadata holds more than {MAX_METADATA_KEYS} values; put bulk data elsewhere"
+        )
     if depth > MAX_METADATA_DEPTH:
         raise InvalidInputError(f"metadata is nested more than {MAX_METADATA_DEPTH} deep; flatten it")
     match value:
         case None | bool():
             return value
         case str():
-            _check_unicode(value, what="a metadata value")
+            check_unicode(value, what="a metadata value")
             return str(value)
-        case int():
-            if not -(2**63) <= value < 2**63:
-                raise InvalidInputError(f"metadata holds the integer {value:.3e}, which does not fit 64 bits")
-            return value
-        case float():
-            if not math.isfinite(value):
-                raise InvalidInputError(f"metadata holds {value}, which JSON can't; use null")
-            return value
+        case int() | float():
+            return _number(value)
         case date():
-            return (clean_time(value, what="metadata") if isinstance(value, datetime) else value).isoformat()  # type: ignore[union-attr]
+            return _iso(value)
         case UUID():
             return str(value)
         case Mapping():
@@ -306,7 +268,23 @@ def _json(value: object, *, depth: int, counter: list[int]) -> JsonValue:
         case list() | tuple() | set() | frozenset():
             return [_json(item, depth=depth + 1, counter=counter) for item in value]
         case _:
-            raise InvalidInputError(f"metadata holds a {type(value).__name__}, which JSON can't; convert it first")
+            raise InvalidInputError(
+                f"metadata holds a {type(value).__name__}, which JSON can't; convert it first"
+            )
+
+
+def _number(value: float) -> float:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InvalidInputError(f"metadata holds an integer of {value.bit_length()} bits, at most 64 fit")
+    if not math.isfinite(value):
+        raise InvalidInputError(f"metadata holds {value}, which JSON can't; use null")
+    return value
+
+
+def _iso(value: date) -> str:
+    if not isinstance(value, datetime):
+        return value.isoformat()
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def _tags(tags: object) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins  # a method named `list` hides the type
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,11 +16,13 @@ from memsdk import filters as filter_language
 from memsdk import inputs, transfer
 from memsdk.documents import DocumentShelf
 from memsdk.errors import ClosedError, InvalidInputError
-from memsdk.models import Forgotten, Kind, Record, Scope, Stats, Verification
+from memsdk.messages import ChatMessage, clean_history, drafts_of
+from memsdk.models import Draft, Forgotten, Kind, Record, Scope, Stats, Verification
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
 from memsdk.scoped import ScopedMemory
 from memsdk.sessions import SessionShelf
+from memsdk.verification import Progress
 
 if TYPE_CHECKING:
     from memsdk.parts import Parts
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 
 DEFAULT_KINDS = (Kind.MEMORY, Kind.DOCUMENT)
 IndexName = Literal["embedded", "embedded-inline", "exact"]
-Progress = transfer.Progress
 
 
 class Memory:
@@ -101,8 +103,8 @@ class Memory:
     # -- writing ---------------------------------------------------------------------------------------
 
     @overload
-    def remember(
-        self, content: str | inputs.ChatMessage, *, user_id: str | None = None, agent_id: str | None = None,
+    def remember(  # type: ignore[overload-overlap]  # a str is a sequence of str
+        self, content: str | ChatMessage, *, user_id: str | None = None, agent_id: str | None = None,
         session_id: str | None = None, metadata: Mapping[str, object] | None = None, tags: Sequence[str] | None = None,
         occurred_at: datetime | str | None = None, expires_at: datetime | str | None = None,
         ttl: timedelta | float | None = None, id: str | None = None, supersedes: UUID | str | None = None,
@@ -110,15 +112,15 @@ class Memory:
     ) -> Record: ...  # fmt: skip
     @overload
     def remember(
-        self, content: Sequence[str | inputs.ChatMessage], *, user_id: str | None = None, agent_id: str | None = None,
+        self, content: Sequence[str | ChatMessage], *, user_id: str | None = None, agent_id: str | None = None,
         session_id: str | None = None, metadata: Mapping[str, object] | None = None, tags: Sequence[str] | None = None,
         occurred_at: datetime | str | None = None, expires_at: datetime | str | None = None,
         ttl: timedelta | float | None = None, id: str | None = None, supersedes: UUID | str | None = None,
         shared: bool = False, wait: bool = True,
-    ) -> list[Record]: ...  # fmt: skip
+    ) -> builtins.list[Record]: ...  # fmt: skip
     def remember(
         self,
-        content: str | inputs.ChatMessage | Sequence[str | inputs.ChatMessage],
+        content: str | ChatMessage | Sequence[str | ChatMessage],
         *,
         user_id: str | None = None,
         agent_id: str | None = None,
@@ -156,17 +158,19 @@ class Memory:
         """
         parts = self._parts
         scope = self._scope(user_id=user_id, agent_id=agent_id, session_id=session_id, shared=shared)
-        drafts, many = inputs.drafts_of(
-            content,
+        like = Draft(
+            kind=Kind.MEMORY,
+            text="",
             scope=scope,
             metadata=inputs.clean_metadata(metadata, tags=tags),
             occurred_at=inputs.clean_time(occurred_at, what="occurred_at"),
             expires_at=inputs.clean_expiry(expires_at=expires_at, ttl=ttl, now=parts.clock.now()),
-            id=inputs.clean_id(id, what="id"),
+            external_id=inputs.clean_id(id, what="id"),
             supersedes=None if supersedes is None else inputs.clean_uuid(supersedes, what="supersedes"),
         )
-        written = [item.record for item in parts.writer.add(drafts, wait=wait)]
-        return written if many else written[0]
+        written = [item.record for item in parts.writer.add(drafts_of(content, like=like), wait=wait)]
+        is_one = isinstance(content, str | Mapping)
+        return written[0] if is_one else written
 
     def update(
         self,
@@ -185,7 +189,14 @@ class Memory:
             NotFoundError: no such record.
         """
         return self._parts.access.update(
-            id, text, users=None, metadata=metadata, tags=tags, occurred_at=occurred_at, expires_at=expires_at, ttl=ttl
+            id,
+            text,
+            users=None,
+            metadata=metadata,
+            tags=tags,
+            occurred_at=occurred_at,
+            expires_at=expires_at,
+            ttl=ttl,
         )
 
     def forget(
@@ -231,7 +242,7 @@ class Memory:
         k: int = 5,
         filters: Mapping[str, object] | None = None,
         as_of: datetime | str | None = None,
-        history: Sequence[str | inputs.ChatMessage] | None = None,
+        history: Sequence[str | ChatMessage] | None = None,
         max_tokens: int | None = None,
         explain: bool = False,
         this_session: bool = False,
@@ -266,8 +277,10 @@ class Memory:
             where=filter_language.parse(filters),
             as_of=inputs.clean_time(as_of, what="as_of"),
             this_session=this_session,
-            history=inputs.clean_history(history),
-            max_tokens=None if max_tokens is None else inputs.clean_limit(max_tokens, what="max_tokens", most=10**7),
+            history=clean_history(history),
+            max_tokens=None
+            if max_tokens is None
+            else inputs.clean_limit(max_tokens, what="max_tokens", most=10**7),
             explain=explain,
         )
         recall, entry = parts.recaller.recall(question, id=uuid7())
@@ -289,14 +302,20 @@ class Memory:
         filters: Mapping[str, object] | None = None,
         limit: int = 100,
         after: UUID | str | None = None,
-    ) -> list[Record]:
+    ) -> builtins.list[Record]:
         """Records, oldest first: a user's own, or without a user_id everybody's. Page with `after`, the last id seen."""
         users = None if user_id is None else (user_id,)
         return self._parts.access.list(
-            users=users, agent_id=agent_id, session_id=session_id, kinds=kinds, filters=filters, limit=limit, after=after
+            users=users,
+            agent_id=agent_id,
+            session_id=session_id,
+            kinds=kinds,
+            filters=filters,
+            limit=limit,
+            after=after,
         )
 
-    def history(self, id: UUID | str) -> list[Record]:
+    def history(self, id: UUID | str) -> builtins.list[Record]:
         """Every revision of a record, oldest first. Raises NotFoundError."""
         return self._parts.access.history(id, users=None)
 
@@ -315,7 +334,9 @@ class Memory:
             NotFoundError: no such recall, or its log entry has expired.
             InvalidInputError: neither output nor score nor used was given, or the score is not from 0 to 1.
         """
-        return self._parts.access.feedback(recall, users=None, output=output, score=score, used=used, metadata=metadata)
+        return self._parts.access.feedback(
+            recall, users=None, output=output, score=score, used=used, metadata=metadata
+        )
 
     # -- the store -------------------------------------------------------------------------------------
 
@@ -343,7 +364,9 @@ class Memory:
         """Mend every difference that `verify` finds, and verify again."""
         return self._parts.verifier.repair(progress=progress)
 
-    def reindex(self, *, embedder: str | Path | Embedder | None = None, progress: Progress | None = None) -> None:
+    def reindex(
+        self, *, embedder: str | Path | Embedder | None = None, progress: Progress | None = None
+    ) -> None:
         """Build all vectors anew, with another embedder if one is given, while the old ones serve; then switch."""
         self._parts.reindex(embedder, progress=progress)
 
@@ -359,7 +382,9 @@ class Memory:
         """Copy the store to a new folder while others write. Opening the copy rebuilds its index from SQL if it must."""
         return self._parts.backup(Path(path))
 
-    def export_jsonl(self, path: str | Path, *, user_id: str | None = None, progress: Progress | None = None) -> int:
+    def export_jsonl(
+        self, path: str | Path, *, user_id: str | None = None, progress: Progress | None = None
+    ) -> int:
         """Write all that is needed to rebuild the store elsewhere, a JSON object a line; returns how many lines."""
         users = None if user_id is None else (user_id,)
         return transfer.export_jsonl(self._parts, Path(path), users=users, progress=progress)
@@ -368,7 +393,9 @@ class Memory:
         """Read what `export_jsonl` wrote; what the store has already is left as it is."""
         return transfer.import_jsonl(self._parts, Path(path), progress=progress)
 
-    def _scope(self, *, user_id: str | None, agent_id: str | None, session_id: str | None, shared: bool) -> Scope:
+    def _scope(
+        self, *, user_id: str | None, agent_id: str | None, session_id: str | None, shared: bool
+    ) -> Scope:
         scope = inputs.clean_scope(user_id=user_id, agent_id=agent_id, session_id=session_id)
         inputs.require_user(scope, required=self._parts.settings.require_user, shared=shared)
         return scope

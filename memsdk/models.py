@@ -240,6 +240,11 @@ class Draft:
     is_message: bool = False  # a chat message: the same only where session, role, name, time and text agree
     id: UUID | None = None  # given by import only
 
+    @classmethod
+    def blank(cls) -> Draft:
+        """A memory of nobody's without a text: to be replaced in parts."""
+        return cls(kind=Kind.MEMORY, text="", scope=Scope())
+
 
 @dataclass(frozen=True, slots=True)
 class SparseVector:

@@ -79,7 +79,9 @@ class Parts:
                 **counts,
                 "bytes": sum(file.stat().st_size for file in _files(self.folder)),
                 "embedder": active[0].name if active else "none yet",
-                "fingerprints": {task.value: space.fingerprint for task, space in active[1].items()} if active else {},
+                "fingerprints": {task.value: space.fingerprint for task, space in active[1].items()}
+                if active
+                else {},
                 "points": self.index.collections(),
             }
         )
@@ -93,17 +95,22 @@ class Parts:
 
     def optimize(self) -> bool:
         """Build graphs where that pays; True if one was built."""
-        return any([self.index.optimize(collection) for collection in self.serving.current().collections])
+        built = [self.index.optimize(collection) for collection in self.serving.current().collections]
+        return any(built)
 
     def backup(self, path: Path) -> Path:
         """Copy the database to a new folder while others write."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InvalidInputError(f"{path} is there already and not empty; name a new folder for the backup")
+            raise InvalidInputError(
+                f"{path} is there already and not empty; name a new folder for the backup"
+            )
         self.background.write_log()
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"can't make {path}: {error.strerror}; choose another place for the backup") from error
+            raise StoreError(
+                f"can't make {path}: {error.strerror}; choose another place for the backup"
+            ) from error
         self.store.admin.backup(path / DATABASE)
         return path
 

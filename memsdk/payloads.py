@@ -150,9 +150,13 @@ def _leaves(value: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[
 
 def _field(path: str, value: JsonValue, hasher: Hasher) -> Iterator[tuple[str, JsonValue]]:
     values = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
-    hashed = [hasher(item) if isinstance(item, str) else item for item in values if not isinstance(item, list | dict)]
+    hashed: list[JsonValue] = [
+        hasher(item) if isinstance(item, str) else item
+        for item in values
+        if not isinstance(item, list | dict)
+    ]
     if hashed:
         yield f"m_{hasher(path)}", hashed if len(hashed) > 1 else hashed[0]
-    times = [moment for item in values if (moment := as_time(item)) is not None]
+    times: list[JsonValue] = [moment for item in values if (moment := as_time(item)) is not None]
     if times:
-        yield f"t_{hasher(path)}", list(times) if len(times) > 1 else times[0]
+        yield f"t_{hasher(path)}", times if len(times) > 1 else times[0]

@@ -68,7 +68,13 @@ class PointBuilder:
     """Builds the points of records for one embedder."""
 
     def __init__(
-        self, *, embedder: Embedder, lexical: LexicalEncoder, chunker: Chunker, hasher: Hasher, lines: LineVectors
+        self,
+        *,
+        embedder: Embedder,
+        lexical: LexicalEncoder,
+        chunker: Chunker,
+        hasher: Hasher,
+        lines: LineVectors,
     ) -> None:
         self._embedder = embedder
         self._lexical = lexical
@@ -81,8 +87,17 @@ class PointBuilder:
         plans = [self._plan(state) for state in states]
         points: list[list[Point]] = [[] for _ in states]
         for task in dict.fromkeys(TASK_OF[plan.record.kind] for group in plans for plan in group):
-            chosen = [(n, plan) for n, group in enumerate(plans) for plan in group if TASK_OF[plan.record.kind] is task]
-            lines = [line for _, plan in chosen for line in (*plan.parts, *(text for text, _ in plan.composed.context))]
+            chosen = [
+                (n, plan)
+                for n, group in enumerate(plans)
+                for plan in group
+                if TASK_OF[plan.record.kind] is task
+            ]
+            lines = [
+                line
+                for _, plan in chosen
+                for line in (*plan.parts, *(text for text, _ in plan.composed.context))
+            ]
             vectors = self._lines.embed(lines, embedder=self._embedder, task=task)
             sparse = self._sparse([plan.composed for _, plan in chosen])
             for (n, plan), lexical in zip(chosen, sparse, strict=True):
@@ -114,7 +129,9 @@ class PointBuilder:
         room = spec.max_tokens - SPECIAL_TOKENS
         if len(line) + longest <= room:  # a token has at least one character
             return (line,)
-        prefix_tokens = max(self._embedder.count_tokens([key for _, key in spec.prefixes.values()]), default=0)
+        prefix_tokens = max(
+            self._embedder.count_tokens([key for _, key in spec.prefixes.values()]), default=0
+        )
         if self._embedder.count_tokens([line])[0] <= room - prefix_tokens:
             return (line,)
         pieces = self._chunker.chunk([Section(headings=(), text=line)], max_tokens=room - prefix_tokens)

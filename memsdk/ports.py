@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins  # a method named `list` hides the type
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vectors = NDArray[np.float32]
+
+
+Owner = Callable[[], str]
+"""Asks for the name under which this process claims outbox entries; it changes in a forked child."""
 
 
 class Clock(Protocol):
@@ -232,7 +237,9 @@ class Records(Protocol):
     def get(self, ids: Sequence[UUID]) -> list[Record]:
         """The records that exist, in the order asked."""
 
-    def page(self, where: RecordFilter, *, limit: int, after: UUID | None, newest_first: bool = False) -> list[Record]:
+    def page(
+        self, where: RecordFilter, *, limit: int, after: UUID | None, newest_first: bool = False
+    ) -> list[Record]:
         """Up to `limit` records by id (so by time), beyond `after`."""
 
     def history(self, id: UUID) -> list[Record]:
@@ -336,7 +343,9 @@ class RecallEntry:
     query_version: str
     kinds: tuple[Kind, ...]
     k: int
-    candidates: tuple[tuple[UUID, int, float, Mapping[str, float]], ...]  # record, rank, score, the legs' scores
+    candidates: tuple[
+        tuple[UUID, int, float, Mapping[str, float]], ...
+    ]  # record, rank, score, the legs' scores
 
 
 class RecallLog(Protocol):
@@ -371,7 +380,9 @@ class Documents(Protocol):
         what was written, how many chunks were removed, and the outbox entries of the removed ones.
         """
 
-    def list(self, *, users: tuple[str | None, ...] | None, limit: int, after: UUID | None) -> list[Document]:
+    def list(
+        self, *, users: tuple[str | None, ...] | None, limit: int, after: UUID | None
+    ) -> builtins.list[Document]:
         """Sources by id, beyond `after`."""
 
     def remove(self, id: UUID, *, users: tuple[str | None, ...] | None, owner: str | None,
@@ -385,7 +396,9 @@ class Sessions(Protocol):
     def list(self, *, users: tuple[str | None, ...] | None, limit: int) -> list[Session]:
         """Sessions, the latest first."""
 
-    def transcript(self, session_id: str, *, users: tuple[str | None, ...] | None, last: int | None) -> list[Record]:
+    def transcript(
+        self, session_id: str, *, users: tuple[str | None, ...] | None, last: int | None
+    ) -> builtins.list[Record]:
         """A session's records in their order; the last so many."""
 
 
@@ -452,7 +465,9 @@ class Transfer(Protocol):
 class Store(Protocol):
     """The parts of one open store, each behind its own port. `close` lets go of the database."""
 
-    token: str  # names this open store as the owner of what it claims
+    @property
+    def token(self) -> str:
+        """Names this open store, in this process, as the owner of what it claims."""
 
     records: Records
     outbox: Outbox
@@ -514,7 +529,9 @@ class Reader(Protocol):
     def read(self, path: Path) -> list[Parsed]:
         """Parse one file. Raises IngestError, MissingExtraError."""
 
-    def read_text(self, text: str, *, title: str, media_type: str = "text/plain", key: str | None = None) -> list[Parsed]:
+    def read_text(
+        self, text: str, *, title: str, media_type: str = "text/plain", key: str | None = None
+    ) -> list[Parsed]:
         """Parse a text as if it were a file of that type. Raises IngestError."""
 
 

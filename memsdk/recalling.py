@@ -186,9 +186,17 @@ class Recaller:
         )
 
     def _entry(
-        self, question: Question, recall: Recall, ranked: Sequence[tuple[Kind, Candidate]], *, fingerprint: str
+        self,
+        question: Question,
+        recall: Recall,
+        ranked: Sequence[tuple[Kind, Candidate]],
+        *,
+        fingerprint: str,
     ) -> RecallEntry:
-        legs = {candidate.record: {leg: score for leg, (_, score) in candidate.legs.items()} for _, candidate in ranked}
+        legs = {
+            candidate.record: {leg: score for leg, (_, score) in candidate.legs.items()}
+            for _, candidate in ranked
+        }
         return RecallEntry(
             id=recall.id,
             query=question.query,

@@ -9,7 +9,7 @@ from uuid import UUID
 from memsdk.background import Background
 from memsdk.indexing import Indexer
 from memsdk.models import Draft, Metadata
-from memsdk.ports import Change, RecordFilter, Records, Written
+from memsdk.ports import Change, Owner, RecordFilter, Records, Written
 from memsdk.testing.failpoints import reach
 
 SLICE = 512
@@ -20,7 +20,13 @@ class Writer:
     """Stores and indexes. Once a call returns, its records survive `kill -9` and the next recall finds them."""
 
     def __init__(
-        self, *, records: Records, indexer: Indexer, background: Background, owner: str, prepare: Callable[[], object]
+        self,
+        *,
+        records: Records,
+        indexer: Indexer,
+        background: Background,
+        owner: Owner,
+        prepare: Callable[[], object],
     ) -> None:
         """Args: `prepare` makes sure that there is an embedder and a space, before anything is written."""
         self._records = records
@@ -39,7 +45,7 @@ class Writer:
         written: list[Written] = []
         for start in range(0, len(drafts), SLICE):
             reach("sql-before-commit")
-            batch = self._records.add(drafts[start : start + SLICE], owner=self._owner if wait else None)
+            batch = self._records.add(drafts[start : start + SLICE], owner=self._owner() if wait else None)
             reach("sql-after-commit")
             written += batch
             self.index(changes_of(batch), wait=wait)
@@ -62,7 +68,7 @@ class Writer:
         written = self._records.update(
             id,
             visible=visible,
-            owner=self._owner if wait else None,
+            owner=self._owner() if wait else None,
             text=text,
             metadata=metadata,
             occurred_at=occurred_at,

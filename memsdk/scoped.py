@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins  # a method named `list` hides the type
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, overload
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from memsdk.documents import DocumentShelf
 from memsdk.errors import InvalidInputError
-from memsdk.inputs import ChatMessage
+from memsdk.messages import ChatMessage
 from memsdk.models import Forgotten, Kind, Record, Scope
 from memsdk.recalled import Recall
 from memsdk.sessions import SessionShelf
@@ -32,7 +33,7 @@ class ScopedMemory:
         self.sessions = SessionShelf(memory, users=self._own)
 
     @overload
-    def remember(
+    def remember(  # type: ignore[overload-overlap]  # a str is a sequence of str
         self, content: str | ChatMessage, *, metadata: Mapping[str, object] | None = None,
         tags: Sequence[str] | None = None, occurred_at: datetime | str | None = None,
         expires_at: datetime | str | None = None, ttl: timedelta | float | None = None, id: str | None = None,
@@ -44,7 +45,7 @@ class ScopedMemory:
         tags: Sequence[str] | None = None, occurred_at: datetime | str | None = None,
         expires_at: datetime | str | None = None, ttl: timedelta | float | None = None, id: str | None = None,
         supersedes: UUID | str | None = None, wait: bool = True,
-    ) -> list[Record]: ...  # fmt: skip
+    ) -> builtins.list[Record]: ...  # fmt: skip
     def remember(
         self,
         content: str | ChatMessage | Sequence[str | ChatMessage],
@@ -97,14 +98,14 @@ class ScopedMemory:
         this_session: bool = False,
         limit: int = 100,
         after: UUID | str | None = None,
-    ) -> list[Record]:
+    ) -> builtins.list[Record]:
         """See `Memory.list`; the user's own records, of this session only where asked."""
         return self._access.list(
             users=self._own, agent_id=self.scope.agent_id, session_id=self._session(only=this_session), kinds=kinds,
             filters=filters, limit=limit, after=after,
         )  # fmt: skip
 
-    def history(self, id: UUID | str) -> list[Record]:
+    def history(self, id: UUID | str) -> builtins.list[Record]:
         """See `Memory.history`."""
         return self._access.history(id, users=self._seen)
 
@@ -121,7 +122,14 @@ class ScopedMemory:
     ) -> Record:
         """See `Memory.update`; the user's own records only."""
         return self._access.update(
-            id, text, users=self._own, metadata=metadata, tags=tags, occurred_at=occurred_at, expires_at=expires_at, ttl=ttl
+            id,
+            text,
+            users=self._own,
+            metadata=metadata,
+            tags=tags,
+            occurred_at=occurred_at,
+            expires_at=expires_at,
+            ttl=ttl,
         )
 
     def forget(
@@ -138,13 +146,17 @@ class ScopedMemory:
         """See `Memory.forget`; the user's own records only. `everything=True` erases all of this user."""
         if everything:
             if self.scope.user_id is None:
-                raise InvalidInputError("everything=True needs a view of one user; this one is of the shared records")
+                raise InvalidInputError(
+                    "everything=True needs a view of one user; this one is of the shared records"
+                )
             return self._access.forget(
                 None, users=self._own, user_id=self.scope.user_id, agent_id=None, session_id=None, kinds=None,
                 filters=None, before=None, older_than=None,
             )  # fmt: skip
         if id is None and not (kinds or filters or before or older_than or this_session):
-            raise InvalidInputError("forget what? give an id, filters, an age, or everything=True; nothing was erased")
+            raise InvalidInputError(
+                "forget what? give an id, filters, an age, or everything=True; nothing was erased"
+            )
         return self._access.forget(
             id, users=self._own, user_id=None, agent_id=self.scope.agent_id, session_id=self._session(only=this_session),
             kinds=kinds, filters=filters, before=before, older_than=older_than,

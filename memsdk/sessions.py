@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins  # a method named `list` hides the type
 from typing import TYPE_CHECKING
 
 from memsdk import inputs
@@ -21,13 +22,15 @@ class SessionShelf:
         self._memory = memory
         self._users = users
 
-    def list(self, user_id: str | None = None, *, limit: int = 100) -> list[Session]:
+    def list(self, user_id: str | None = None, *, limit: int = 100) -> builtins.list[Session]:
         """Sessions, the latest first: of one user, or without a user_id of all within reach."""
         user = inputs.clean_id(user_id, what="user_id")
         users = self._users if user is None else inputs.narrow(self._users, user)
         return self._memory._parts.store.sessions.list(users=users, limit=inputs.clean_limit(limit))  # noqa: SLF001 -- a room of Memory
 
-    def transcript(self, session_id: str, *, user_id: str | None = None, last: int | None = None) -> list[Record]:
+    def transcript(
+        self, session_id: str, *, user_id: str | None = None, last: int | None = None
+    ) -> builtins.list[Record]:
         """What was said in a session, in its order; the last so many.
 
         Raises:
@@ -39,5 +42,7 @@ class SessionShelf:
         wanted = None if last is None else inputs.clean_limit(last, what="last")
         records = self._memory._parts.store.sessions.transcript(str(session), users=users, last=wanted)  # noqa: SLF001
         if not records:
-            raise NotFoundError(f"no session {session_id!r} in this scope; `sessions.list()` shows what there is")
+            raise NotFoundError(
+                f"no session {session_id!r} in this scope; `sessions.list()` shows what there is"
+            )
         return records

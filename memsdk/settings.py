@@ -17,16 +17,34 @@ class Settings(BaseSettings):
     synchronous: Literal["FULL", "NORMAL"] = Field(
         default="FULL", description="FULL survives a power cut; NORMAL survives kill -9 and commits faster"
     )
-    busy_timeout_s: float = Field(default=30.0, gt=0, description="how long to wait for another process's write")
-    neighbours: int = Field(default=2, ge=0, le=8, description="turns either side that a chat turn is indexed with")
-    background: bool = Field(default=True, description="re-index neighbours and write the recall log in a thread")
-    log_recalls: bool = Field(default=True, description="keep what was asked and found: the trainer's raw material")
+    busy_timeout_s: float = Field(
+        default=30.0, gt=0, description="how long to wait for another process's write"
+    )
+    neighbours: int = Field(
+        default=2, ge=0, le=8, description="turns either side that a chat turn is indexed with"
+    )
+    background: bool = Field(
+        default=True, description="re-index neighbours and write the recall log in a thread"
+    )
+    log_recalls: bool = Field(
+        default=True, description="keep what was asked and found: the trainer's raw material"
+    )
     recall_retention_days: float | None = Field(
-        default=365.0, gt=0, description="recalls older than this are erased by sweep and open; null keeps them"
+        default=365.0,
+        gt=0,
+        description="recalls older than this are erased by sweep and open; null keeps them",
     )
     device: Literal["cpu", "cuda", "auto"] = Field(default="cpu", description="where the embedder runs")
-    dtype: Literal["float32", "bfloat16"] = Field(default="float32", description="what the embedder computes in")
+    dtype: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="what the embedder computes in"
+    )
     threads: int | None = Field(default=None, ge=1, description="torch threads; null leaves torch's choice")
-    allow_download: bool = Field(default=False, description="may an embedder named by a hub id be downloaded?")
-    host_idle_s: float = Field(default=5.0, ge=0, description="how long the index host outlives its last client")
-    tokenizer: str = Field(default="cl100k_base", description="the tiktoken encoding that budgets are counted in")
+    allow_download: bool = Field(
+        default=False, description="may an embedder named by a hub id be downloaded?"
+    )
+    host_idle_s: float = Field(
+        default=5.0, ge=0, description="how long the index host outlives its last client"
+    )
+    tokenizer: str = Field(
+        default="cl100k_base", description="the tiktoken encoding that budgets are counted in"
+    )

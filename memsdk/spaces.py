@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from memsdk.composing import COMPOSITION
 from memsdk.errors import EmbedderMismatchError
-from memsdk.models import Kind, TASK_OF, Task
+from memsdk.models import TASK_OF, Kind, Task
 from memsdk.payloads import collection_spec
 from memsdk.ports import Embedder, EmbedderSpec, Index, Space, Spaces
 
@@ -71,7 +70,9 @@ class ServingSpaces:
         if self._wanted is None or active is None:
             return
         spec, spaces = active
-        if any(self._fingerprint(self._wanted.spec, task) != space.fingerprint for task, space in spaces.items()):
+        if any(
+            self._fingerprint(self._wanted.spec, task) != space.fingerprint for task, space in spaces.items()
+        ):
             raise EmbedderMismatchError(store=spec.name, given=self._wanted.spec.name)
 
     @property
@@ -134,7 +135,7 @@ class ServingSpaces:
         self._spaces.switch(spec, seen_seq=0)
         self.check()
         active = self._spaces.active()
-        assert active is not None  # noqa: S101 -- the switch, ours or another's, made it so
+        assert active is not None
         return active
 
     def _embedder_for(self, spec: EmbedderSpec) -> Embedder:

@@ -11,7 +11,7 @@ from memsdk.errors import IndexCorruptError
 from memsdk.indexing import Indexer
 from memsdk.models import Difference, Verification
 from memsdk.payloads import RECORD, STAMP
-from memsdk.ports import Index, OutboxState, StoreAdmin
+from memsdk.ports import Index, OutboxState, Owner, StoreAdmin
 from memsdk.spaces import Serving, ServingSpaces
 
 logger = logging.getLogger(__name__)
@@ -26,8 +26,14 @@ class Verifier:
     """Compares SQL and the index, and mends the index."""
 
     def __init__(
-        self, *, state: OutboxState, index: Index, serving: ServingSpaces, indexer: Indexer, admin: StoreAdmin,
-        owner: str,
+        self,
+        *,
+        state: OutboxState,
+        index: Index,
+        serving: ServingSpaces,
+        indexer: Indexer,
+        admin: StoreAdmin,
+        owner: Owner,
     ) -> None:
         self._state = state
         self._index = index
@@ -62,7 +68,7 @@ class Verifier:
             before = self.verify()
         wrong = list(dict.fromkeys(item.record_id for item in before.differences))
         for start in range(0, len(wrong), BATCH):
-            self._indexer.index_now(self._state.touch(wrong[start : start + BATCH], owner=self._owner))
+            self._indexer.index_now(self._state.touch(wrong[start : start + BATCH], owner=self._owner()))
             if progress is not None:
                 progress(min(start + BATCH, len(wrong)), len(wrong))
         self._indexer.drain_all()

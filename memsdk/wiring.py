@@ -26,8 +26,8 @@ from memsdk.models import Task
 from memsdk.parts import Parts
 from memsdk.payloads import Hasher
 from memsdk.ports import Chunker, Clock, Embedder, EmbedderSpec, Index, TokenCounter
-from memsdk.records.store import open_store
 from memsdk.recalling import Recaller
+from memsdk.records.store import open_store
 from memsdk.reindexing import Rebuilder
 from memsdk.remembering import Writer
 from memsdk.settings import Settings
@@ -70,7 +70,14 @@ def build(
     try:
         engine = _index(index, folder=folder, idle_s=chosen.host_idle_s)
         parts = _services(
-            folder, settings=chosen, store=store, index=engine, clock=clock, runtime=runtime, wanted=wanted, load=load
+            folder,
+            settings=chosen,
+            store=store,
+            index=engine,
+            clock=clock,
+            runtime=runtime,
+            wanted=wanted,
+            load=load,
         )
         parts.serving.check()
         parts.tend()
@@ -102,6 +109,9 @@ def _services(
     hasher = Hasher(store.admin.secret())
     lexical = Bm25Encoder()
 
+    def owner() -> str:
+        return store.token  # another one in a forked child
+
     def chunker(serving: Serving) -> Chunker:
         return StructuralChunker(serving.embedder.count_tokens)
 
@@ -119,15 +129,19 @@ def _services(
     )  # fmt: skip
     indexer = Indexer(
         outbox=store.outbox, state=store.outbox_state, index=index, serving=serving, lexical=lexical, chunker=chunker,
-        hasher=hasher, owner=store.token, neighbours=settings.neighbours,
+        hasher=hasher, owner=owner, neighbours=settings.neighbours,
     )  # fmt: skip
     background = Background(drainer=indexer, log=store.recall_log, enabled=settings.background)
     writer = Writer(
-        records=store.records, indexer=indexer, background=background, owner=store.token, prepare=serving.current
+        records=store.records,
+        indexer=indexer,
+        background=background,
+        owner=owner,
+        prepare=serving.current,
     )
     forgetter = Forgetter(
         eraser=store.eraser, documents=store.documents, indexer=indexer, background=background, clock=clock,
-        owner=store.token, retention_days=settings.recall_retention_days,
+        owner=owner, retention_days=settings.recall_retention_days,
     )  # fmt: skip
     return Parts(
         folder=folder,
@@ -150,7 +164,7 @@ def _services(
             background=background, clock=clock,
         ),
         verifier=Verifier(
-            state=store.outbox_state, index=index, serving=serving, indexer=indexer, admin=store.admin, owner=store.token
+            state=store.outbox_state, index=index, serving=serving, indexer=indexer, admin=store.admin, owner=owner
         ),
         rebuilder=Rebuilder(
             spaces=store.spaces, outbox=store.outbox, state=store.outbox_state, index=index, serving=serving,
@@ -167,7 +181,7 @@ def _index(index: str | Index, *, folder: Path, idle_s: float) -> Index:
         case "embedded":
             from memsdk.index.client import HostedIndex
 
-            return HostedIndex(folder, idle_s=idle_s)
+            return HostedIndex(folder / INDEX, linger_s=idle_s)
         case "embedded-inline":
             from memsdk.index.edge import EdgeIndex
 
@@ -177,12 +191,14 @@ def _index(index: str | Index, *, folder: Path, idle_s: float) -> Index:
 
             return ExactIndex()
         case str():
-            raise InvalidInputError(f"index is {index!r}, expected embedded, embedded-inline, exact or an Index object")
+            raise InvalidInputError(
+                f"index is {index!r}, expected embedded, embedded-inline, exact or an Index object"
+            )
         case _:
             return index
 
 
-def _folder(path: str | Path) -> Path:
+def _folder(path: object) -> Path:
     if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path):
         raise InvalidInputError(f"the store's path is {path!r:.60}, expected a folder")
     if "://" in str(path):
