@@ -1,8 +1,9 @@
 """What is indexed of a record: not always its bare text. Pure: records in, texts and weights out.
 
-A chat turn is embedded as a line with its speaker and date; its vector is then mixed with those of the turns around it
-(weights `CONTEXT`), and its lexical vector is a mix of the line alone and of the window of turns. A document chunk has
-its title and section before it. The figures behind every constant are in docs/ranking.md.
+A chat turn is embedded alone, once, as a line with its speaker and date; its vector is then mixed with those of the
+turns around it, which is better and cheaper than embedding a window of texts, and a new neighbour costs no embedding.
+Its lexical vector is a mix of the line alone and of the window. A document chunk has its title and headings before it.
+The figures behind every constant are in docs/ranking.md.
 """
 
 from __future__ import annotations
@@ -16,23 +17,30 @@ from memsdk.models import Kind, Record
 COMPOSITION = "1"
 """Part of every fingerprint: change it with anything below that changes what is indexed."""
 
-CONTEXT = {-2: 0.3, -1: 0.6, 0: 1.0, 1: 0.4, 2: 0.2}
-"""Weight of each neighbour's vector in a turn's, by its distance."""
+CONTEXT = {-2: 0.3, -1: 0.6, 1: 0.4, 2: 0.2}
+"""Weight of each neighbour's vector in a turn's, by its distance; the turn itself has 1."""
 
-WINDOW_BEFORE, WINDOW_AFTER = 2, 1
-"""Turns either side whose words count for the lexical vector of a turn."""
+SHORT_TURN_WORDS = 20
+"""Longer turns lean on their neighbours less, in proportion."""
 
-TURN_WEIGHT, WINDOW_WEIGHT = 0.3, 0.7
-TURN_LENGTH, WINDOW_LENGTH, CHUNK_LENGTH = 40.0, 60.0, 120.0  # BM25's average lengths, in words
-MAX_NEIGHBOUR_WORDS = 60
+WINDOW = (-1, 1, -2)
+"""The neighbours whose words count for a turn, in the order in which they get room."""
+
+WINDOW_WORDS, NEIGHBOUR_WORDS = 150, 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LexicalText:
-    """A text whose BM25 vector enters a record's, times a weight."""
+    """A text whose BM25 vector enters a record's, times a weight.
+
+    Attributes:
+        average_length: BM25's avgdl, in words.
+        b: how much BM25 discounts long texts, 0 to 1.
+    """
 
     text: str
     average_length: float
+    b: float
     weight: float
 
 
@@ -60,23 +68,34 @@ def compose(record: Record, *, before: Sequence[Record] = (), after: Sequence[Re
     """
     if record.kind is not Kind.MEMORY:
         text = chunk_text(record)
-        return Composed(line=text, lexical=(LexicalText(text=text, average_length=CHUNK_LENGTH, weight=1.0),))
+        return Composed(line=text, lexical=(LexicalText(text=text, average_length=256, b=0.75, weight=1.0),))
     line = turn_line(record)
-    around = [(offset, turn) for offset, turn in enumerate(reversed(before), 1) if -offset in CONTEXT]
-    context = [(turn_line(turn), CONTEXT[-offset]) for offset, turn in around]
-    context += [
-        (turn_line(turn), CONTEXT[offset]) for offset, turn in enumerate(after, 1) if offset in CONTEXT
-    ]
-    window = [*before[len(before) - min(len(before), WINDOW_BEFORE) :], record, *after[:WINDOW_AFTER]]
-    words = "\n".join(line if turn is record else _shorten(turn_line(turn)) for turn in window)
+    turns = {-distance: turn for distance, turn in enumerate(reversed(before), 1)}
+    turns |= dict(enumerate(after, 1))
+    lean = min(1.0, SHORT_TURN_WORDS / max(1, len(record.text.split())))
     return Composed(
         line=line,
-        context=tuple(context),
+        context=tuple((turn_line(turns[at]), lean * weight) for at, weight in CONTEXT.items() if at in turns),
         lexical=(
-            LexicalText(text=line, average_length=TURN_LENGTH, weight=TURN_WEIGHT),
-            LexicalText(text=words, average_length=WINDOW_LENGTH, weight=WINDOW_WEIGHT),
+            LexicalText(text=line, average_length=40, b=0.6, weight=0.35),
+            LexicalText(text=_window(line, turns), average_length=80, b=0.75, weight=0.65),
         ),
     )
+
+
+def _window(line: str, turns: dict[int, Record]) -> str:
+    """The line amid its neighbours' words: the end of what came before, the beginning of what came after."""
+    room = WINDOW_WORDS - len(line.split())
+    pieces = {0: line}
+    for at in WINDOW:
+        share = min(NEIGHBOUR_WORDS, room)
+        if at in turns and share > 0:
+            words = said(turns[at]).split()
+            words = words[-share:] if at < 0 else words[:share]
+            speaker = turns[at].name or turns[at].role
+            pieces[at] = " ".join([f"{speaker}:", *words] if speaker else words)
+            room -= len(words)
+    return "\n".join(pieces[at] for at in sorted(pieces))
 
 
 def turn_line(record: Record) -> str:
@@ -87,10 +106,14 @@ def turn_line(record: Record) -> str:
     speaker = record.name or record.role or ""
     dated = bool(speaker) or record.occurred_at != record.created_at
     day = f"({record.occurred_at.day} {record.occurred_at:%B %Y})" if dated else ""
-    caption = record.metadata.get("image_caption")
-    shared = f" [shares image: {caption}]" if isinstance(caption, str) and caption else ""
     who = " ".join(part for part in (speaker, day) if part)
-    return f"{who}: {record.text}{shared}" if who else f"{record.text}{shared}"
+    return f"{who}: {said(record)}" if who else said(record)
+
+
+def said(record: Record) -> str:
+    """The words of a turn, and the caption of an image shared with it (`metadata["image_caption"]`)."""
+    caption = record.metadata.get("image_caption")
+    return f"{record.text} [shares image: {caption}]" if isinstance(caption, str) and caption else record.text
 
 
 def chunk_text(record: Record) -> str:
@@ -98,8 +121,3 @@ def chunk_text(record: Record) -> str:
     path = [part for part in (record.title, *record.section) if part]
     once = [part for previous, part in pairwise(("", *path)) if part != previous]
     return f"{' > '.join(once)}\n{record.text}" if once else record.text
-
-
-def _shorten(line: str) -> str:
-    words = line.split(" ")
-    return line if len(words) <= MAX_NEIGHBOUR_WORDS else " ".join(words[:MAX_NEIGHBOUR_WORDS])

@@ -139,13 +139,13 @@ class PointBuilder:
 
     def _sparse(self, composed: Sequence[Composed]) -> list[SparseVector]:
         """One lexical vector each: the weighted sum of its texts' BM25 vectors."""
-        by_length: dict[float, list[tuple[int, float, str]]] = {}
+        alike: dict[tuple[float, float], list[tuple[int, float, str]]] = {}
         for number, item in enumerate(composed):
             for part in item.lexical:
-                by_length.setdefault(part.average_length, []).append((number, part.weight, part.text))
+                alike.setdefault((part.average_length, part.b), []).append((number, part.weight, part.text))
         sums: list[dict[int, float]] = [{} for _ in composed]
-        for length, entries in by_length.items():
-            encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length)
+        for (length, b), entries in alike.items():
+            encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length, b=b)
             for (number, weight, _), vector in zip(entries, encoded, strict=True):
                 total = sums[number]
                 for index, value in zip(vector.indices, vector.values, strict=True):

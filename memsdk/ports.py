@@ -94,8 +94,13 @@ class Embedder(Protocol):
 class LexicalEncoder(Protocol):
     """Texts to BM25 vectors; the index supplies the IDF."""
 
-    def encode_keys(self, texts: Sequence[str], *, average_length: float) -> list[SparseVector]:
-        """Term weights of texts that are found; `average_length` is BM25's avgdl, in words."""
+    def encode_keys(self, texts: Sequence[str], *, average_length: float, b: float) -> list[SparseVector]:
+        """Term weights of texts that are found.
+
+        Args:
+            average_length: BM25's avgdl, in words.
+            b: how much long texts are discounted, 0 to 1.
+        """
 
     def encode_query(self, text: str) -> SparseVector:
         """Term weights of what is asked; empty where the text holds stopwords only."""
@@ -373,7 +378,7 @@ class Documents(Protocol):
         """The source with that key in exactly that scope."""
 
     def replace(self, document: Document, *, chunks: Sequence[Draft], owner: str | None,
-                ) -> tuple[Document, list[Written], int, list[Change]]:  # fmt: skip
+                ) -> tuple[Document, builtins.list[Written], int, builtins.list[Change]]:  # fmt: skip
         """Make the source's chunks equal to these in one transaction.
 
         Chunks whose text, section and title did not change stay the records they are. Returns the document as stored,
@@ -386,7 +391,7 @@ class Documents(Protocol):
         """Sources by id, beyond `after`."""
 
     def remove(self, id: UUID, *, users: tuple[str | None, ...] | None, owner: str | None,
-               ) -> tuple[Forgotten, list[Change]]:  # fmt: skip
+               ) -> tuple[Forgotten, builtins.list[Change]]:  # fmt: skip
         """Erase a source and its chunks. Raises NotFoundError."""
 
 

@@ -1,7 +1,7 @@
 """Fusion of the legs' lists into one, and of the kinds' lists into one. Pure functions over scores.
 
-Each leg's scores are scaled to 0..1 by the least and the greatest score of its own list (min-max), weighed and summed; a
-record that a leg did not find has 0 there. Equal-weight reciprocal rank fusion was worse than BM25 alone (docs/ranking.md).
+Each leg's scores are divided by its best one, weighed and summed; a record that a leg did not find has that leg's last
+score. Reciprocal rank fusion was worse than BM25 alone, and min-max scaling depends on the depth (docs/ranking.md).
 """
 
 from __future__ import annotations
@@ -26,14 +26,10 @@ class Weights:
     lexical: float
 
 
-DEFAULT_WEIGHTS: Mapping[Kind, Weights] = {
-    Kind.MEMORY: Weights(dense=0.4, lexical=0.6),
-    Kind.DOCUMENT: Weights(dense=0.5, lexical=0.5),
-    Kind.EXAMPLE: Weights(dense=0.5, lexical=0.5),
-    Kind.TOOL: Weights(dense=0.5, lexical=0.5),
-    Kind.PASSAGE: Weights(dense=0.5, lexical=0.5),
-}
-"""Chosen on LoCoMo (memories) and the four qa sets (documents); docs/ranking.md has the figures."""
+EVEN = Weights(dense=0.5, lexical=0.5)
+
+DEFAULT_WEIGHTS: Mapping[Kind, Weights] = dict.fromkeys(Kind, EVEN)
+"""By kind. Even weights were best or level with the best on LoCoMo and on all four qa sets (docs/ranking.md)."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,30 +55,29 @@ class Candidate:
 
 
 def fuse(legs: Mapping[str, Sequence[PointHit]], *, weights: Weights) -> list[Candidate]:
-    """One list of records, best first, from the legs' lists of points. A record counts by its best point in each leg."""
+    """One list of records, best first, from the legs' lists of points. A record counts by its best point in each leg.
+
+    Scores lie in 0..1. Where only one leg found anything, it decides alone.
+    """
     share = {"dense": weights.dense, "bm25": weights.lexical}
-    if any(not hits for hits in legs.values()):  # a query of stopwords, or no words in common
-        present = [name for name, hits in legs.items() if hits]
-        share = {name: 1.0 / len(present) for name in present}
+    useful = {name: hits for name, hits in legs.items() if hits and hits[0].score > 0}
+    total = sum(share[name] for name in useful)
     found: dict[UUID, Candidate] = {}
-    for name, hits in legs.items():
-        if not hits:
-            continue
-        least, most = hits[-1].score, hits[0].score
-        spread = most - least
-        rank = 0
-        for hit in hits:
+    least: dict[str, float] = {}
+    for name, hits in useful.items():
+        scale = share[name] / total / hits[0].score
+        for rank, hit in enumerate(hits, 1):
             record = UUID(str(hit.payload[RECORD]))
             candidate = found.get(record)
             if candidate is None:
                 candidate = found[record] = Candidate(record=record, revision=int(str(hit.payload[REVISION])))
-            if name in candidate.legs:
-                continue
-            rank += 1
-            scaled = (hit.score - least) / spread if spread > 0 else 1.0
-            candidate.legs[name] = (rank, hit.score)
-            candidate.parts[name] = share[name] * scaled
-            candidate.score += share[name] * scaled
+            if name not in candidate.legs:
+                candidate.legs[name] = (rank, hit.score)
+                candidate.parts[name] = scale * hit.score
+        least[name] = scale * max(0.0, hits[-1].score)
+    for candidate in found.values():
+        candidate.parts = {**least, **candidate.parts}
+        candidate.score = sum(candidate.parts.values())
     return sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.record.int))
 
 

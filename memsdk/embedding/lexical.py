@@ -25,18 +25,27 @@ _HAN = re.compile(
 class Bm25Encoder:
     """Implements LexicalEncoder. Holds no state but its settings, so threads can share it."""
 
-    def __init__(self, *, k: float = 1.2, b: float = 0.75, language: str = "english") -> None:
-        """Take BM25's saturation `k` and length normalisation `b` (0 to 1).
+    def __init__(self, *, k: float = 1.2, language: str = "english") -> None:
+        """Take BM25's saturation `k` and the language of stemmer and stopwords.
 
         Raises:
             InvalidInputError: a parameter is out of its range or the language is unknown.
         """
-        self._k, self._b, self._language = k, b, language
-        self._query_model = self._model(average_length=1.0)  # queries have no lengths: any will do
+        self._k, self._language = k, language
+        self._query_model = self._model(average_length=1.0, b=0.75)  # queries have no lengths: any will do
 
-    def encode_keys(self, texts: Sequence[str], *, average_length: float) -> list[SparseVector]:
-        """Term weights of texts that are found; `average_length` is BM25's avgdl, in words."""
-        model = self._model(average_length=average_length)
+    def encode_keys(self, texts: Sequence[str], *, average_length: float, b: float) -> list[SparseVector]:
+        """Term weights of texts that are found.
+
+        Args:
+            texts: each without limit of length.
+            average_length: BM25's avgdl, in words.
+            b: how much long texts are discounted, 0 to 1.
+
+        Raises:
+            InvalidInputError: a parameter is out of its range.
+        """
+        model = self._model(average_length=average_length, b=b)
         vectors = []
         for text in texts:
             _check(text)
@@ -50,12 +59,12 @@ class Bm25Encoder:
         vector = self._query_model.embed_query(_UNSPACED.sub(_pairs, text))
         return _sorted(vector.indices, vector.values)
 
-    def _model(self, *, average_length: float) -> Bm25:
+    def _model(self, *, average_length: float, b: float) -> Bm25:
         try:
             return Bm25(
                 Bm25Config(
                     k=self._k,
-                    b=self._b,
+                    b=b,
                     avg_len=average_length,
                     tokenizer=TokenizerType.Word,
                     language=self._language,

@@ -14,7 +14,7 @@ ENCODER = Bm25Encoder()
 
 def shared(query: str, key: str) -> int:
     """How many of the query's terms the key has."""
-    (vector,) = ENCODER.encode_keys([key], average_length=30)
+    (vector,) = ENCODER.encode_keys([key], average_length=30, b=0.75)
     return len(set(ENCODER.encode_query(query).indices) & set(vector.indices))
 
 
@@ -25,7 +25,7 @@ def test_stems_are_matched() -> None:
 
 def test_stopwords_alone_give_an_empty_vector() -> None:
     """The caller skips the lexical leg then; a leg of nothing must not be searched."""
-    assert ENCODER.encode_query("the and of") == ENCODER.encode_keys(["", "the of"], average_length=30)[1]
+    assert ENCODER.encode_query("the and of") == ENCODER.encode_keys(["", "the of"], average_length=30, b=0.75)[1]
     assert not ENCODER.encode_query("the and of").indices
 
 
@@ -61,7 +61,7 @@ def test_words_are_found_in_any_script(query: str, key: str, least: int) -> None
 
 def test_indices_are_unique_and_sorted() -> None:
     """Qdrant refuses a sparse vector that names an index twice."""
-    (vector,) = ENCODER.encode_keys(["tea tea 東京 東京 coffee 12 12 コーヒー"], average_length=30)
+    (vector,) = ENCODER.encode_keys(["tea tea 東京 東京 coffee 12 12 コーヒー"], average_length=30, b=0.75)
     assert list(vector.indices) == sorted(set(vector.indices))
     assert len(vector.indices) == len(vector.values)
     assert all(value > 0 for value in vector.values)
@@ -69,7 +69,7 @@ def test_indices_are_unique_and_sorted() -> None:
 
 def test_weights_are_bm25s() -> None:
     """The formula (Robertson and Zaragoza 2009), term by term: tf (k + 1) / (tf + k (1 - b + b len / average))."""
-    (vector,) = ENCODER.encode_keys(["tea tea cake"], average_length=6)
+    (vector,) = ENCODER.encode_keys(["tea tea cake"], average_length=6, b=0.75)
     norm = 1.2 * (1 - 0.75 + 0.75 * 3 / 6)
     expected = [tf * 2.2 / (tf + norm) for tf in (1, 2)]
     assert sorted(vector.values) == pytest.approx(expected, abs=1e-5)
@@ -79,7 +79,7 @@ def test_weights_are_bm25s() -> None:
 def test_an_impossible_average_is_refused(average_length: float) -> None:
     """An empty store has an average of nought; that must not become NaN weights."""
     with pytest.raises(InvalidInputError, match="BM25"):
-        ENCODER.encode_keys(["tea"], average_length=average_length)
+        ENCODER.encode_keys(["tea"], average_length=average_length, b=0.75)
 
 
 @pytest.mark.parametrize("text", ["lone \ud800", "東京 \udfff"])
