@@ -11,7 +11,6 @@ import shutil
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 from uuid import uuid4
 
 import qdrant_edge as edge
@@ -31,7 +30,9 @@ OVERHEAD = 2**20  # bytes that a batch may take beside its vectors
 class Collection:
     """A loaded collection. Searches need no lock; updates take turns."""
 
-    def __init__(self, folder: Path, *, spec: Spec, name: str, free: FreeBytes) -> None:
+    def __init__(
+        self, folder: Path, *, spec: Spec, name: str, shard: edge.EdgeShard, free: FreeBytes
+    ) -> None:
         self.folder = folder
         self.spec = spec
         self.shard_folder = folder / name
@@ -39,17 +40,18 @@ class Collection:
         self.journal: list[edge.UpdateOperation] | None = None
         self.optimizing = threading.Lock()
         self._free = free
+        self.shard = shard
         self._dirty = True
-        self.ensure_space()
-        with loading_errors(self.shard_folder):
-            self.shard = edge.EdgeShard.load(str(self.shard_folder))
 
     @classmethod
     def load(cls, folder: Path, *, free: FreeBytes) -> Collection:
         """Open what is there. Raises IndexCorruptError."""
         spec, name = read_pointer(folder)
         _remove_leftovers(folder, keep=name)
-        return cls(folder, spec=spec, name=name, free=free)
+        ensure_space(folder, wanted=0, free=free)
+        with loading_errors(folder / name):
+            shard = edge.EdgeShard.load(str(folder / name))
+        return cls(folder, spec=spec, name=name, shard=shard, free=free)
 
     @classmethod
     def create(cls, folder: Path, spec: Spec, *, free: FreeBytes) -> Collection:
@@ -62,9 +64,8 @@ class Collection:
             fresh = edge.EdgeShard.create(str(folder / name), shards.config_of(spec))
             for operation in shards.index_updates(spec):
                 fresh.update(operation)
-            fresh.close()
         write_pointer(folder, spec=spec, name=name)
-        return cls(folder, spec=spec, name=name, free=free)
+        return cls(folder, spec=spec, name=name, shard=fresh, free=free)
 
     def widen(self, spec: Spec) -> None:
         """Add the payload indexes that the collection lacks. Raises IndexingError where the vectors differ."""
@@ -83,10 +84,9 @@ class Collection:
 
     def upsert(self, rows: Sequence[Plain]) -> None:
         """Add or replace points, a batch at a time; all are checked before the first is written."""
-        keywords = cast("Sequence[str]", self.spec["keywords"])
         with engine_errors("read the points"):
             operations = [
-                shards.upsert_update(rows[start : start + BATCH], keywords=keywords)
+                shards.upsert_update(rows[start : start + BATCH], spec=self.spec)
                 for start in range(0, len(rows), BATCH)
             ]
         for operation in operations:

@@ -55,9 +55,9 @@ def index_updates(spec: Spec) -> Iterator[edge.UpdateOperation]:
     yield create(RECORD, edge.KeywordIndexParams(enable_hnsw=False))
 
 
-def upsert_update(rows: Sequence[Plain], *, keywords: Sequence[str]) -> edge.UpdateOperation:
-    """Add or replace points."""
-    return edge.UpdateOperation.upsert_points([_point(row, keywords) for row in rows])
+def upsert_update(rows: Sequence[Plain], *, spec: Spec) -> edge.UpdateOperation:
+    """Add or replace points. Raises IndexingError for a point that the collection has no place for."""
+    return edge.UpdateOperation.upsert_points([_point(row, spec) for row in rows])
 
 
 def delete_update(records: Sequence[bytes]) -> edge.UpdateOperation:
@@ -123,16 +123,30 @@ def _vector(leg: Plain) -> list[float] | edge.SparseVector:
     return _sparse(values) if len(values) == 2 else cast("list[float]", _dense(values[0]))
 
 
-def _point(row: Plain, keywords: Sequence[str]) -> edge.Point:
+def _point(row: Plain, spec: Spec) -> edge.Point:
     id_, _, dense, sparse, payload = cast(
         "tuple[bytes, bytes, Mapping[str, bytes], Mapping[str, Plain], dict[str, object]]", row
     )
     payload = {name: marked(value) for name, value in payload.items()}
-    for field in keywords:
+    for field in cast("Sequence[str]", spec["keywords"]):
         _check_keyword(field, payload.get(field))
+    _check_vectors(dense, sparse, spec)
     vectors: dict[str, object] = {name: _dense(raw) for name, raw in dense.items()}
     vectors |= {name: _sparse(pair) for name, pair in sparse.items()}
     return edge.Point(UUID(bytes=id_), cast("list[float]", vectors), payload)  # a mapping by name
+
+
+def _check_vectors(dense: Mapping[str, bytes], sparse: Mapping[str, Plain], spec: Spec) -> None:
+    """The engine would log the whole batch, and then stop at the bad point."""
+    sizes, names = cast("Mapping[str, int]", spec["dense"]), cast("Sequence[str]", spec["sparse"])
+    for name, raw in dense.items():
+        if len(raw) != 4 * sizes.get(name, 0):
+            raise IndexingError(
+                f"the vector {name!r} has {len(raw) // 4} numbers; the collection has {dict(sizes)}"
+            )
+    for name in sparse:
+        if name not in names:
+            raise IndexingError(f"no lexical vector {name!r}; the collection has {list(names)}")
 
 
 def _check_keyword(field: str, value: object) -> None:

@@ -1,0 +1,64 @@
+"""Every index adapter keeps the same contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from memsdk.index.client import HostedIndex
+from memsdk.index.edge import EdgeIndex
+from memsdk.index.exact import ExactIndex
+from memsdk.ports import Index
+from memsdk.testing.index_contract import DurableIndexContract, VectorIndexContract
+
+
+class TestExactIndex(VectorIndexContract):
+    @pytest.fixture
+    def index(self) -> ExactIndex:
+        return ExactIndex()
+
+
+class TestEdgeIndexInline(VectorIndexContract, DurableIndexContract):
+    @pytest.fixture
+    def index(self, tmp_path: Path) -> Iterator[EdgeIndex]:
+        opened = EdgeIndex(tmp_path / "index")
+        yield opened
+        opened.close()
+
+    @pytest.fixture
+    def reopen(self, index: EdgeIndex, tmp_path: Path) -> Iterator[Callable[[], Index]]:
+        opened: list[EdgeIndex] = []
+
+        def again() -> Index:
+            index.close()
+            opened.append(EdgeIndex(tmp_path / "index"))
+            return opened[-1]
+
+        yield again
+        for each in opened:
+            each.close()
+
+
+class TestEdgeIndexHosted(VectorIndexContract, DurableIndexContract):
+    @pytest.fixture
+    def index(self, tmp_path: Path) -> Iterator[HostedIndex]:
+        opened = HostedIndex(tmp_path / "index", linger_s=0.2)
+        yield opened
+        opened.close()
+
+    @pytest.fixture
+    def reopen(self, index: HostedIndex, tmp_path: Path) -> Iterator[Callable[[], Index]]:
+        opened: list[HostedIndex] = []
+
+        def again() -> Index:
+            index.close()
+            while (tmp_path / "index" / "host.sock").exists():
+                pass  # the host is leaving
+            opened.append(HostedIndex(tmp_path / "index", linger_s=0.2))
+            return opened[-1]
+
+        yield again
+        for each in opened:
+            each.close()
