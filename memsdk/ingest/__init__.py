@@ -1,1 +1,1 @@
-"""Files and chat exports to sections and messages (`FileReader`), sections to chunks (`StructuralChunker`)."""
+"""Files to sections and chat messages (`files.FileReader`), then chunks (`chunking.StructuralChunker`)."""

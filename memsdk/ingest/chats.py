@@ -1,7 +1,7 @@
-"""Chat exports, told by their content: OpenAI's conversations.json, LoCoMo's sessions, plain role/content lists.
+"""Chat exports, told by their content: OpenAI's conversations.json, LoCoMo, plain role/content lists.
 
-A conversation becomes one `Parsed` with messages. Where the file does not say which session a message belongs to,
-a lone conversation's `session_id` stays None (the caller knows best); several in one file get one each.
+A conversation becomes one `Parsed` with messages. Where the file does not say which session they belong to, a
+lone role/content list's `session_id` stays None (the caller knows best); several in one file get one each.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from memsdk.ports import Message, Parsed
 Fields = Mapping[str, JsonValue]
 
 _ROLES = {
-    "user": "user", "human": "user", "assistant": "assistant", "ai": "assistant", "bot": "assistant", "model": "assistant",
+    "user": "user", "human": "user",
+    "assistant": "assistant", "ai": "assistant", "bot": "assistant", "model": "assistant",
     "system": "system", "developer": "system", "tool": "tool", "function": "tool",
 }  # fmt: skip
 _TIMES = ("time", "timestamp", "created_at", "create_time", "date")
@@ -63,7 +64,7 @@ def _plain(value: JsonValue, source: Source, place: int | None) -> Parsed:
         raise source.error(f"{at}expected a list of messages, got {type(items).__name__}; mend or remove it")
     session = _first_text(about, _SESSIONS)
     if session is None and place is not None:
-        session = f"{source.title}-{sha256(source.key.encode()).hexdigest()[:8]}-{place}"
+        session = _session(source, place)
     messages = [
         _message(item, source, f"{at}message {number}", session) for number, item in enumerate(items, start=1)
     ]
@@ -106,14 +107,14 @@ def _is_openai(value: JsonValue) -> bool:
 
 
 def _openai(value: JsonValue, source: Source, place: int | None) -> Parsed:
-    """The branch that ends at `current_node`; edits and regenerated answers on other branches are left out."""
+    """The branch that ends at `current_node`; edited questions and regenerated answers are left out."""
     mapping = value.get("mapping") if isinstance(value, dict) else None
     if not isinstance(value, dict) or not isinstance(mapping, dict):
         raise source.error(
             f"conversation {place}: expected an object with a `mapping`, got {str(value)[:80]}"
         )
     title = _first_text(value, ("title",))
-    session = _first_text(value, ("conversation_id", "id")) or f"{source.title}-{place or 1}"
+    session = _first_text(value, ("conversation_id", "id")) or _session(source, place)
     messages = []
     for node in _branch(mapping, value.get("current_node")):
         message = node.get("message")
@@ -182,16 +183,16 @@ def _locomo(value: JsonValue, source: Source, place: int | None) -> Parsed:
     """Both speakers are people: each turn has the role `user` and the speaker's name."""
     outer = _object(value)
     conversation = _object(outer.get("conversation")) or outer
-    label = _first_text(outer, ("sample_id", "id")) or (
-        source.title if place is None else f"{source.title}-{place}"
-    )
+    named = _first_text(outer, ("sample_id", "id"))
+    at = "" if named is None and place is None else f"{named or f'conversation {place}'}, "
+    label = named or _session(source, place)
     messages = []
     for key, turns in _locomo_sessions(conversation):
-        time = _time(conversation, (f"{key}_date_time",), source, f"{label}, {key}")
+        time = _time(conversation, (f"{key}_date_time",), source, f"{at}{key}")
         for number, turn in enumerate(turns, start=1):
             fields = _object(turn)
             if (speaker := _first_text(fields, ("speaker",))) is None:
-                raise source.error(f"{label}, {key}, turn {number}: has no speaker; mend or remove it")
+                raise source.error(f"{at}{key}, turn {number}: has no speaker; mend or remove it")
             caption = _first_text(fields, ("blip_caption",))
             text = _content(fields.get("text"))
             said = " ".join(part for part in (text, caption and f"[shares image: {caption}]") if part)
@@ -200,7 +201,13 @@ def _locomo(value: JsonValue, source: Source, place: int | None) -> Parsed:
                     role="user", content=said, name=speaker, time=time, id=_first_text(fields, ("dia_id",)),
                     session_id=f"{label}/{key}", metadata={"image_caption": caption} if caption else {},
                 ))  # fmt: skip
-    return source.chat(*messages, title=label, part=None if place is None else label)
+    return source.chat(*messages, title=named, part=None if place is None else label)
+
+
+def _session(source: Source, place: int | None) -> str:
+    """A name for a nameless conversation, which files of the same name in other folders don't share."""
+    name = f"{source.title}-{sha256(source.key.encode()).hexdigest()[:8]}"
+    return name if place is None else f"{name}-{place}"
 
 
 # -- fields --------------------------------------------------------------------------------------------

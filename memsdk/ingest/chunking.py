@@ -1,4 +1,4 @@
-"""Sections to chunks that fit an encoder: cut where the text pauses, neighbours of one section joined again."""
+"""Sections to chunks that fit an encoder: cut where the text pauses, a section's neighbours joined again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHARS_PER_TOKEN = (
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A stretch of one section's text. `cuts` counts the ways it was cut already: to blocks, `finer`, `sentences`."""
+    """A stretch of one section's text. `cuts` counts the ways in `_CUTTERS` that were tried already."""
 
     section: int
     start: int
@@ -35,12 +35,12 @@ class _Piece:
 class StructuralChunker:
     """Cuts at headings, paragraphs, sentences (lines in code and tables), words, at last characters.
 
-    Implements the port `Chunker`. Every character of a section is in one chunk, in order, but for blank lines and
-    trailing space where it is cut. Runs in linear time and counts tokens in batches.
+    Implements the port `Chunker`. Every character of a section is in one chunk, in order, but for blank lines
+    and trailing space where it is cut. Runs in linear time and counts tokens in batches.
     """
 
     def __init__(self, count_tokens: CountTokens, *, target_tokens: int = TARGET_TOKENS) -> None:
-        """Join neighbours up to `target_tokens`; a paragraph by itself may have up to the limit given to `chunk`.
+        """Join neighbours up to `target_tokens`; a paragraph by itself may reach the limit given to `chunk`.
 
         Args:
             count_tokens: texts to the number of tokens of each, as the embedder counts.
@@ -52,7 +52,7 @@ class StructuralChunker:
         self._target = target_tokens
 
     def chunk(self, sections: Sequence[Section], *, max_tokens: int) -> list[Section]:
-        """Pieces of at most `max_tokens`, each under the headings of its section. Blank sections give none."""
+        """Pieces of at most `max_tokens` under the headings of their sections. Blank sections give none."""
         if max_tokens < MIN_TOKENS:
             raise InvalidInputError(f"max_tokens is {max_tokens}; a chunk needs at least {MIN_TOKENS}")
         cutting = _Cutting(self._count_tokens, [section.text for section in sections], max_tokens)
@@ -87,7 +87,7 @@ class _Cutting:
         return pieces
 
     def packed(self, pieces: Sequence[_Piece], *, target: int) -> list[list[_Piece]]:
-        """Join neighbours of one section up to the target; a paragraph that had to be cut begins anew where it pays."""
+        """Join neighbours of one section up to the target; a paragraph that had to be cut may begin anew."""
         room = max(1, target - self._overhead)
         groups: list[list[_Piece]] = []
         total = 0

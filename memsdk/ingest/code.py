@@ -1,4 +1,4 @@
-"""Source code: cut where a definition begins in the first column, with the comments and decorators above it."""
+"""Source code: cut where a definition begins in the first column, with comments and decorators above it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,18 @@ _JVM = (
     r"(?:(?:public|private|protected|internal|abstract|final|static|sealed|open|data|case|partial)\s+)*"
     r"(?:class|interface|enum|record|struct|trait|object|fun|def|namespace)\s+(\w+)"
 )
-_C = r"(?:(?:class|struct|union|enum|namespace)\s+(?=\w+\s*(?:[:{]|$))|[A-Za-z_][\w:<>,*& \t]*?[\s*&](?=~?[\w:~]+\s*\())([\w:~]+)"
+_C = (
+    r"(?:(?:class|struct|union|enum|namespace)\s+(?=\w+\s*(?:[:{]|$))"
+    r"|[A-Za-z_][\w:<>,*& \t]*?[\s*&](?=~?[\w:~]+\s*\())([\w:~]+)"
+)
 _RUBY = r"(?:def|class|module)\s+([\w:.?!]+)"
 _PHP = r"(?:(?:abstract|final|readonly)\s+)*(?:function|class|interface|trait|enum)\s+(\w+)"
 _SHELL = r"(?:function\s+([\w-]+)|([\w-]+)\s*\(\)\s*\{?)"
 _LUA = r"(?:local\s+)?function\s+([\w.:]+)"
-_SQL = r"(?i:create\s+(?:or\s+replace\s+)?(?:\w+\s+)??(?:table|view|function|procedure|trigger|index)\s+(?:if\s+not\s+exists\s+)?([\w.\"`]+))"
+_SQL = (
+    r"(?i:create\s+(?:or\s+replace\s+)?(?:\w+\s+)??"
+    r"(?:table|view|function|procedure|trigger|index)\s+(?:if\s+not\s+exists\s+)?([\w.\"`]+))"
+)
 
 # media type -> suffixes, how a top-level definition begins
 _LANGUAGES = {

@@ -20,7 +20,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def decode(data: bytes, *, name: str) -> str:
-    """The text of a file, with plain newlines. Raises IngestError for binary content and unknown encodings."""
+    """The text of a file, with plain newlines. Raises IngestError for binary content."""
     encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
     try:
         text = data.decode(encoding or "utf-8")

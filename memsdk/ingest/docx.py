@@ -1,4 +1,4 @@
-"""Word's docx by python-docx (extra `documents`): paragraphs and tables in order, under their heading styles."""
+"""Word's docx by python-docx (extra `documents`): paragraphs and tables in order, under their headings."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _MAX_UNPACKED_BYTES = 1 << 30
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 # What python-docx raises on damaged files; lxml's XMLSyntaxError is a SyntaxError.
 _FAULTS = (
-    AttributeError, LookupError, NotImplementedError, OSError, RecursionError, RuntimeError, SyntaxError, TypeError,
-    ValueError, zipfile.BadZipFile, zlib.error,
+    AttributeError, LookupError, NotImplementedError, OSError, RecursionError, RuntimeError, SyntaxError,
+    TypeError, ValueError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

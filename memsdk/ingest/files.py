@@ -12,11 +12,12 @@ from memsdk.errors import IngestError
 from memsdk.ingest import code, docx, html, jsons, markdown, pdf, plain, rst, tables
 from memsdk.ingest.decoding import storable
 from memsdk.ingest.source import Format, Source
+from memsdk.models import Metadata
 from memsdk.ports import Message, Parsed, Section
 
 FORMATS = (
-    plain.FORMAT, markdown.FORMAT, html.FORMAT, rst.FORMAT, pdf.FORMAT, docx.FORMAT, tables.FORMAT, jsons.JSON,
-    jsons.JSON_LINES, *code.FORMATS,
+    plain.FORMAT, markdown.FORMAT, html.FORMAT, rst.FORMAT, pdf.FORMAT, docx.FORMAT, tables.FORMAT,
+    jsons.JSON, jsons.JSON_LINES, *code.FORMATS,
 )  # fmt: skip
 MAX_BYTES = 200 * 2**20
 _SKIPPED_FOLDERS = frozenset(("node_modules", "__pycache__"))
@@ -36,8 +37,9 @@ def installed_formats() -> tuple[Format, ...]:
                 f"the reader plug-in {entry.value!r} can't be loaded ({error}); update or uninstall it"
             ) from error
         if not isinstance(found, Format):
+            kind = type(found).__name__
             raise IngestError(
-                f"the reader plug-in {entry.value!r} is a {type(found).__name__}, not a memsdk.ingest.source.Format; update it"
+                f"the reader plug-in {entry.value!r} is a {kind}, not a memsdk.ingest.source.Format; update it"
             )
         plugins.append(found)
     return (*FORMATS, *plugins)
@@ -63,9 +65,9 @@ class FileReader:
     def sources(self, paths: Iterable[Path]) -> Iterator[Path]:
         """Every readable file under the paths, folder by folder, sorted, each once.
 
-        Inside folders, what is hidden, `node_modules`, `__pycache__` and unknown suffixes are left out; a file that
-        is named itself is always given. Links are followed, each real folder once. Raises IngestError for a path
-        that does not exist and for a folder that can't be listed.
+        Inside folders, what is hidden, `node_modules`, `__pycache__` and unknown suffixes are left out; a
+        file that is named itself is always given. Links are followed, each real folder once. Raises IngestError
+        for a path that does not exist and for a folder that can't be listed.
         """
         seen: set[Path] = set()
         for path in map(Path, paths):
@@ -183,8 +185,22 @@ def _storable(parsed: Parsed) -> Parsed:
             for section in parsed.sections
         ),
         messages=tuple(_storable_message(message) for message in parsed.messages),
+        metadata=_storable_metadata(parsed.metadata),
     )
 
 
 def _storable_message(message: Message) -> Message:
-    return replace(message, content=storable(message.content), name=message.name and storable(message.name))
+    return replace(
+        message,
+        content=storable(message.content),
+        name=message.name and storable(message.name),
+        id=message.id and storable(message.id),
+        session_id=message.session_id and storable(message.session_id),
+        metadata=_storable_metadata(message.metadata),
+    )
+
+
+def _storable_metadata(metadata: Metadata) -> Metadata:
+    return {
+        storable(key): storable(value) if isinstance(value, str) else value for key, value in metadata.items()
+    }

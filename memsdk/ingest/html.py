@@ -1,4 +1,4 @@
-"""HTML: headings, paragraphs, lists, tables and code blocks by BeautifulSoup; what no reader sees is left out."""
+"""HTML by BeautifulSoup: headings, paragraphs, lists, tables, code; what no reader sees is left out."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from memsdk.ingest.source import Format, Source
 from memsdk.ports import Parsed
 
 _UNSEEN = frozenset(
-    "title script style template noscript svg head nav iframe object canvas math select button".split()  # noqa: SIM905
+    "title script style template noscript svg head nav iframe object canvas "  # noqa: SIM905
+    "math select button".split()
 )
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark q s samp small span "  # noqa: SIM905
-    "strike strong sub sup time tt u var wbr".split()
+    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label "  # noqa: SIM905
+    "mark q s samp small span strike strong sub sup time tt u var wbr".split()
 )
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml.{0,200}?\?>", re.DOTALL)  # bs4 would warn of it
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}

@@ -83,7 +83,7 @@ def _heading(item: JsonValue) -> tuple[str, ...]:
 
 
 def readable(value: JsonValue, *, name: str = "") -> list[str]:
-    """A line for each plain value below, `a.b[2].c: value`; lists of plain values share one. Never recurses."""
+    """A line for each plain value below, `a.b[2].c: value`; a list of plain values has one. No recursion."""
     lines = []
     stack: list[tuple[str, JsonValue]] = [(name, value)]
     while stack:

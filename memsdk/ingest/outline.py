@@ -16,8 +16,8 @@ class _Stretch:
 class Outline:
     """Sections in the making. Call `heading` and `add` in document order, then `title` and `sections`.
 
-    A heading that stands alone above everything is the document's title and is left out of the paths, which would
-    only repeat it. A heading with nothing below it becomes a section of its own words, so that no text is lost.
+    A heading that stands alone above everything is the document's title and is left out of the paths, which
+    would only repeat it. A heading with nothing below it becomes a section of its own words: no text is lost.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Outline:
             self._in_list = item
 
     def finish(self, *, known: str | None = None) -> tuple[str | None, tuple[Section, ...]]:
-        """The document's title, where it has one, and its sections. A title `known` from elsewhere goes first."""
+        """The document's title, if any, and its sections; a title `known` from elsewhere goes first."""
         self._close(deeper=False)
         stands_alone = bool(self._levels) and min(self._levels[1:], default=9) > self._levels[0]
         has_title = stands_alone and not self._text_before and known in (None, self._first)

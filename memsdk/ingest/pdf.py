@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # What pypdf raises on damaged files besides its own errors, found by reading damaged files.
 _FAULTS = (
-    ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, OSError, RecursionError,
-    TypeError, ValueError, struct.error, zlib.error,
+    ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, OSError,
+    RecursionError, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _quieten() -> None:
-    """Keep quiet about each oddity that pypdf works around; whoever wants to see them sets its logger's level."""
+    """Pypdf logs each oddity that it works around; whoever wants to see them sets its logger's level."""
     logger = logging.getLogger("pypdf")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.CRITICAL)

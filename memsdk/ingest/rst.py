@@ -1,4 +1,4 @@
-"""reStructuredText by docutils (extra `documents`), with every directive that reads files or runs code switched off."""
+"""reStructuredText by docutils (extra `documents`); directives that read files or run code are off."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SAFE = {
 
 
 def parse(source: Source) -> list[Parsed]:
-    """A section for each heading's text. What an unknown directive (Sphinx) holds is kept as it was written."""
+    """A section for each heading's text. What an unknown directive (Sphinx) holds is kept as written."""
     try:
         from docutils.core import publish_doctree
     except ImportError as error:

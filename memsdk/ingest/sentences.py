@@ -6,16 +6,18 @@ import re
 from collections.abc import Iterator
 
 _CLOSERS = "\"'”’»)\\]】』」）》"  # noqa: RUF001
-# A run of stops with what closes the sentence; those of CJK end it with no space after. Possessive: linear on any text.
+# A run of stops with what closes the sentence; those of CJK end it with no space after. Possessive: linear.
 _STOP = re.compile(
-    rf"(?P<spaced>[.!?…‽।॥؟۔։።៕။]++[{_CLOSERS}]*+)(?P<space>\s++)?|(?P<tight>[。！？｡．]++[{_CLOSERS}]*+)\s*+"  # noqa: RUF001
+    rf"(?P<spaced>[.!?…‽।॥؟۔։።៕။]++[{_CLOSERS}]*+)(?P<space>\s++)?"  # noqa: RUF001
+    rf"|(?P<tight>[。！？｡．]++[{_CLOSERS}]*+)\s*+"  # noqa: RUF001
 )
 _LAST_WORD = re.compile(r"([^\W\d_]+(?:\.[^\W\d_]+)*)\.$")
 _LOOK_BACK = 24
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof st sr jr vs e.g i.e cf ed eds al approx ca resp dept est inc ltd corp co gen col sgt capt lt "  # noqa: SIM905
-    "rev hon gov sen rep jan feb mar apr jun jul aug sep sept oct nov dec mt ave blvd z.b d.h u.a bzw str hr fr evtl "
-    "ggf vgl abs usw p.ex mme mlle env sig dott ing sra dra ud uds".split()
+    "mr mrs ms dr prof st sr jr vs e.g i.e cf ed eds al approx ca resp dept est inc ltd "  # noqa: SIM905
+    "corp co gen col sgt capt lt rev hon gov sen rep jan feb mar apr jun jul aug sep sept oct nov dec "
+    "mt ave blvd z.b d.h u.a bzw str hr fr evtl ggf vgl abs usw p.ex "
+    "mme mlle env sig dott ing sra dra ud uds".split()
 )
 _BEFORE_NUMBERS = frozenset(("no", "nos", "nr", "fig", "figs", "vol", "eq", "pp", "p"))
 

@@ -57,7 +57,7 @@ Parse = Callable[[Source], list[Parsed]]
 class Format:
     """A file format: how its files are named, and the function that reads them.
 
-    A package adds one by naming a `Format` in its entry point group `memsdk.readers`; it wins over a built-in one.
+    A package adds one by naming a `Format` in the entry point group `memsdk.readers`; it wins over ours.
 
     Attributes:
         media_types: the first is what documents of this format are filed under.

@@ -1,4 +1,4 @@
-"""How a text falls apart, coarse to fine: blocks, then lines or sentences, then runs of words. Spans cover it all."""
+"""How a text falls apart: blocks, then lines or sentences, then runs of words. The spans cover all of it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def sentences(text: str, start: int, end: int) -> list[Span]:
 
 
 def parts(text: str, start: int, end: int, *, count: int) -> list[Span]:
-    """About `count` (at least two) parts of like length, cut before words where they begin near, never in a cluster."""
+    """About `count` (at least two) parts of like length, cut before words where near, never in a cluster."""
     count = max(2, min(count, end - start))
     return _spans(start, end, _even_cuts(text, start, end, count))
 

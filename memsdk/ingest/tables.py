@@ -1,4 +1,4 @@
-"""CSV and TSV: each row becomes a paragraph of `column: value` lines, so that a row can be found by itself."""
+"""CSV and TSV: each row becomes a paragraph of `column: value` lines, so that it can be found by itself."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def test_locomo_sessions_in_order_with_speakers_times_and_captions() -> None:
         ([{"mapping": {}}, 5], "conversation 2: expected an object"),
         (
             {"session_1": [{"speaker": "A"}], "session_1_date_time": "noon"},
-            "chat, session_1: 'noon' is no time",
+            "chat: session_1: 'noon' is no time",
         ),
         (
             {"session_1": [{"speaker": "A"}], "session_2": [{"text": "b"}]},
@@ -210,3 +210,18 @@ def test_real_locomo_conversations_are_read_whole(shared_data: Path) -> None:
     assert len(messages) == turns > 1000
     assert all(message.time is not None and message.name for message in messages)
     assert len({(message.session_id, message.id) for message in messages}) == turns
+
+
+def test_nameless_chats_of_two_folders_are_two_sessions(tmp_path: Path) -> None:
+    """Two people's `chat.json` in one session would read as one conversation."""
+    sessions = set()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for file, value in (
+            ("l.json", {"session_1": [{"speaker": "A", "text": "x"}]}),
+            ("o.json", [{"mapping": {"n": node("n", None, "user", "x")}}]),
+        ):
+            (tmp_path / name / file).write_text(json.dumps(value))
+            (parsed,) = FileReader().read(tmp_path / name / file)
+            sessions.add(parsed.messages[0].session_id)
+    assert len(sessions) == 4
