@@ -128,7 +128,7 @@ class TransformerEmbedder:
         return text.lower() if self._folder.lowercase else text
 
     def _embed_batch(self, ids: Sequence[Sequence[int]]) -> Vectors:
-        width = max(1, max(len(one) for one in ids))
+        width = max(1, *(len(one) for one in ids))
         padded = np.full((len(ids), width), self._pad_id, np.int64)
         mask = np.zeros((len(ids), width), np.int64)
         for row, one in enumerate(ids):
