@@ -1,5 +1,6 @@
 """Files and folders to parsed sources: which files are read, by which format, and within which limit."""
 
+# ruff: noqa: PTH110, PTH112, PTH113 -- os.path says no where Path raises: below a folder that is closed to us
 from __future__ import annotations
 
 import os
@@ -71,13 +72,13 @@ class FileReader:
         """
         seen: set[Path] = set()
         for path in map(Path, paths):
-            if path.is_dir():
+            if os.path.isdir(path):
                 found = self._under(path, seen)
             elif os.path.lexists(path):
                 found = iter((path,))
             else:
                 raise IngestError(
-                    f"{path}: no such file or folder; check the spelling and the working folder"
+                    f"{path}: no such file or folder, or none that may be seen; check the spelling"
                 )
             for file in found:
                 if (real := _real(file)) not in seen:
@@ -126,13 +127,15 @@ class FileReader:
             entries = [entry for entry in _listed(folder) if not entry.name.startswith(".")]
             yield from (entry for entry in entries if self._wanted(entry))
             stack += [
-                entry for entry in reversed(entries) if entry.is_dir() and entry.name not in _SKIPPED_FOLDERS
+                entry
+                for entry in reversed(entries)
+                if os.path.isdir(entry) and entry.name not in _SKIPPED_FOLDERS
             ]
 
     def _wanted(self, file: Path) -> bool:
         """A link to nowhere is wanted too: reading it tells what is wrong."""
         return file.suffix.lower() in self._by_suffix and (
-            file.is_file() or (file.is_symlink() and not file.exists())
+            os.path.isfile(file) or (file.is_symlink() and not os.path.exists(file))
         )
 
     def _bytes(self, path: Path) -> bytes:

@@ -96,6 +96,8 @@ def test_unreadable_files_and_folders_are_named(tmp_path: Path) -> None:
         FileReader().read(tmp_path / "a.md")
     with pytest.raises(IngestError, match="sub: can't be listed"):
         found(tmp_path)
+    with pytest.raises(IngestError, match="none that may be seen"):
+        found(tmp_path, tmp_path / "sub" / "b.md")
     (tmp_path / "sub").chmod(0o700)
 
 
