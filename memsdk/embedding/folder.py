@@ -39,6 +39,7 @@ class ModelFolder:
         config: sha256 of config.json.
         pooling: one of POOLINGS, or several joined with "+"; None where the folder does not say.
         max_tokens: the longest text, special tokens included.
+        positions: the longest that the model can take at all; None where it has no such limit.
         lowercase: whether texts are lower-cased before the tokenizer sees them.
     """
 
@@ -49,6 +50,7 @@ class ModelFolder:
     config: str
     pooling: str | None
     max_tokens: int
+    positions: int | None
     lowercase: bool
     prefixes: Prefixes
 
@@ -66,6 +68,7 @@ def read_folder(path: Path) -> ModelFolder:
     transformer, pooling_at = _modules(path)
     settings = _read_json(transformer / "sentence_bert_config.json")
     lowercase = settings.get("do_lower_case") is True
+    positions = _positions(transformer)
     return ModelFolder(
         path=path,
         transformer=transformer,
@@ -73,7 +76,8 @@ def read_folder(path: Path) -> ModelFolder:
         tokenizer=_hash_all(_tokenizer_files(transformer)) + (":lowercase" if lowercase else ""),
         config=_hash(_required(transformer / "config.json")),
         pooling=None if pooling_at is None else _pooling(pooling_at),
-        max_tokens=_max_tokens(transformer, settings),
+        max_tokens=_max_tokens(transformer, settings, positions),
+        positions=positions,
         lowercase=lowercase,
         prefixes=_prefixes(_read_json(path / "config_sentence_transformers.json")),
     )
@@ -112,17 +116,17 @@ def _pooling(folder: Path) -> str:
     return "+".join(str(name) for name in modes)
 
 
-def _max_tokens(transformer: Path, settings: Mapping[str, JsonValue]) -> int:
-    """sentence-transformers' own limit, else the tokenizer's, never above the positions that the model has."""
+def _positions(transformer: Path) -> int | None:
     config = _read_json(transformer / "config.json")
     positions = config.get("max_position_embeddings")
-    if isinstance(positions, int) and config.get("model_type") in (
-        "roberta",
-        "xlm-roberta",
-        "camembert",
-        "mpnet",
-    ):
-        positions -= 2  # theirs are counted from the padding id on
+    if not isinstance(positions, int) or positions < 1:
+        return None
+    counted_from_padding = config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet")
+    return positions - 2 if counted_from_padding else positions
+
+
+def _max_tokens(transformer: Path, settings: Mapping[str, JsonValue], positions: int | None) -> int:
+    """The limit of sentence-transformers, else the tokenizer's, never above the positions that the model has."""
     limits = [
         settings.get("max_seq_length"),
         _read_json(transformer / "tokenizer_config.json").get("model_max_length"),

@@ -62,10 +62,13 @@ class TransformerEmbedder:
         self._batch_tokens = runtime.batch_tokens or (
             _CPU_BATCH_TOKENS if self._device.type == "cpu" else _GPU_BATCH_TOKENS
         )
-        limit = folder.max_tokens if max_tokens is None else max_tokens
-        if limit < 1:
-            raise InvalidInputError(f"max_tokens is at least 1, not {limit}")
         self._tokenizer = load_tokenizer(folder)
+        limit = folder.max_tokens if max_tokens is None else max_tokens
+        least = self._tokenizer.num_special_tokens_to_add(False) + 1
+        if limit < least or (folder.positions is not None and limit > folder.positions):
+            raise InvalidInputError(
+                f"max_tokens={limit} does not suit {name}: it takes from {least} to {folder.positions or 'any number'}"
+            )
         self._tokenizer.enable_truncation(limit)
         self._pad_id = int(getattr(config, "pad_token_id", None) or 0)
         self._spec = EmbedderSpec(

@@ -25,7 +25,10 @@ def test_stems_are_matched() -> None:
 
 def test_stopwords_alone_give_an_empty_vector() -> None:
     """The caller skips the lexical leg then; a leg of nothing must not be searched."""
-    assert ENCODER.encode_query("the and of") == ENCODER.encode_keys(["", "the of"], average_length=30, b=0.75)[1]
+    assert (
+        ENCODER.encode_query("the and of")
+        == ENCODER.encode_keys(["", "the of"], average_length=30, b=0.75)[1]
+    )
     assert not ENCODER.encode_query("the and of").indices
 
 

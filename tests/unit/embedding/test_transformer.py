@@ -157,3 +157,14 @@ def test_lower_casing_is_done_where_the_folder_says_so(tmp_path: Path) -> None:
     assert read_folder(tmp_path).tokenizer != before
     upper, lower = load_embedder(tmp_path).embed(["TEA", "tea"], task=Task.CHAT, side=Side.KEY)
     np.testing.assert_allclose(upper, lower)
+
+
+@pytest.mark.parametrize("max_tokens", [-1, 0, 2, 65])
+def test_a_length_that_the_model_has_not_is_refused(tiny: Path, max_tokens: int) -> None:
+    """Beyond its positions a model fails at the first long text, days after it was set up."""
+    with pytest.raises(InvalidInputError, match="from 3 to 64"):
+        load_embedder(tiny, max_tokens=max_tokens)
+    assert load_embedder(tiny, max_tokens=3).embed(["tea " * 99], task=Task.QA, side=Side.KEY).shape == (
+        1,
+        32,
+    )
