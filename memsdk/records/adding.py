@@ -253,7 +253,7 @@ def _insert_fresh(batch: _Batch) -> None:
     changes = ledger.enter(batch.connection, [record.id for record, _, _ in fresh], owner=batch.owner)
     batch.seqs.update((change.record, change.seq) for change in changes)
     rows = [
-        _row(record, content, external, text_id=text_id, seq=change.seq)
+        record_row(record, content, external, text_id=text_id, seq=change.seq)
         for (record, content, external), text_id, change in zip(fresh, text_ids, changes, strict=True)
     ]
     batch.connection.execute(_INSERT, rows)
@@ -280,16 +280,17 @@ def _extra(record: Record) -> Extra:
     return Extra(metadata=record.metadata, name=record.name, title=record.title, section=record.section)
 
 
-def _row(
+def record_row(
     record: Record, content: bytes, external: bytes | None, *, text_id: int, seq: int
 ) -> dict[str, object]:
+    """A row of `records` that has no points yet."""
     return {
         "id": record.id, "kind": record.kind.value, "user_id": record.user_id, "agent_id": record.agent_id,
         "session_id": record.session_id, "role": record.role, "position": record.position,
         "external_id": record.external_id, "external_key": external, "source_id": record.source_id,
-        "text_id": text_id, "revision": 1, "content_key": content, "seen": 1, "last_seen_at": record.last_seen_at,
+        "text_id": text_id, "revision": record.revision, "content_key": content, "seen": record.seen, "last_seen_at": record.last_seen_at,
         "occurred_at": record.occurred_at, "created_at": record.created_at, "updated_at": record.updated_at,
-        "expires_at": record.expires_at, "superseded_at": None, "superseded_by": None, "index_seq": seq, "points": 0,
+        "expires_at": record.expires_at, "superseded_at": record.superseded_at, "superseded_by": record.superseded_by, "index_seq": seq, "points": 0,
     }  # fmt: skip
 
 

@@ -33,14 +33,16 @@ class SqlAdmin:
             )
 
     def counts(self) -> dict[str, JsonValue]:
-        """Records by kind, users, sessions, documents, recalls, feedback, pending, schema_revision."""
+        """Records by kind and in all, users, sessions, documents, recalls, feedback, pending, schema_revision."""
         kinds = sa.select(records.c.kind, sa.func.count()).group_by(records.c.kind)
         of_sessions = sa.select(records.c.user_id, records.c.session_id).where(
             records.c.session_id.is_not(None)
         )
         with self._database.read() as connection:
+            by_kind = {row.kind: int(row[1]) for row in connection.execute(kinds)}
             return {
-                "records": {kind: count for kind, count in connection.execute(kinds)},
+                "records": dict(by_kind),
+                "records_total": sum(by_kind.values()),
                 "users": _number(connection, sa.select(sa.func.count(records.c.user_id.distinct()))),
                 "sessions": _number(
                     connection, sa.select(sa.func.count()).select_from(of_sessions.distinct().subquery())

@@ -8,6 +8,7 @@ open their own again.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import threading
 import weakref
@@ -47,7 +48,7 @@ class Database:
             "PRAGMA temp_store = MEMORY",
             "PRAGMA cache_size = -16000",
         )
-        self._timeout_s = busy_timeout_s
+        self.busy_timeout_ms = int(busy_timeout_s * 1000)
         self._writer = threading.Lock()
         self._gate = threading.Condition()
         self._inside = 0
@@ -83,7 +84,7 @@ class Database:
             pooled = self._engine.raw_connection()
             try:
                 driver = pooled.driver_connection
-                assert isinstance(driver, sqlite3.Connection)  # noqa: S101  # for the type checker
+                assert isinstance(driver, sqlite3.Connection)  # for the type checker
                 yield driver
             finally:
                 pooled.close()
@@ -97,7 +98,11 @@ class Database:
     def _create_engine(self) -> sa.Engine:
         engine = sa.create_engine(
             sa.URL.create("sqlite", database=str(self.path)),
-            connect_args={"isolation_level": None, "check_same_thread": False, "timeout": self._timeout_s},
+            connect_args={
+                "isolation_level": None,
+                "check_same_thread": False,
+                "timeout": self.busy_timeout_ms / 1000,
+            },
             max_overflow=-1,
         )
         sa.event.listen(engine, "connect", self._set_up)
@@ -160,8 +165,6 @@ class Database:
 
 def default_free_bytes(folder: Path) -> int:
     """How many bytes this user may still write to the folder's disk."""
-    import shutil
-
     return shutil.disk_usage(folder).free
 
 

@@ -120,11 +120,8 @@ def enter_neighbours(connection: Connection, ids: Iterable[UUID]) -> None:
 
 def turns_beside(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:
     """The turns within `count` of a position in a session, without the one at it."""
-    user, session = place
-    asked = {"user": user, "session": session, "at": position, "count": count}
-    before = connection.execute(_BEFORE, asked).all()
-    after = connection.execute(_AFTER, asked).all()
-    return [row.id for row in (*before[::-1], *after)]
+    before = turns_before(connection, place, position, count=count)
+    return [*before, *turns_after(connection, place, position, count=count)]
 
 
 def turns_before(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:
@@ -134,12 +131,21 @@ def turns_before(connection: Connection, place: Place, position: int, *, count: 
     return [row.id for row in connection.execute(_BEFORE, asked)]
 
 
+def turns_after(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:
+    """The `count` turns that follow a position in a session."""
+    user, session = place
+    asked = {"user": user, "session": session, "at": position, "count": count}
+    return [row.id for row in connection.execute(_AFTER, asked)]
+
+
 def text_ids(connection: Connection, column: sa.ColumnElement[int], keyed_by: sa.ColumnElement[UUID],
              ids: Sequence[UUID]) -> list[int]:  # fmt: skip
     """The texts that rows with these ids point to."""
     found: list[int] = []
     for some in batches(ids):
-        found.extend(connection.execute(sa.select(column).where(keyed_by.in_(some))).scalars())
+        found.extend(
+            connection.execute(sa.select(column).where(keyed_by.in_(some), column.is_not(None))).scalars()
+        )
     return found
 
 

@@ -5,70 +5,36 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from filelock import FileLock, Timeout
 
 from memsdk.errors import StoreError, StoreLockedError, StoreReadOnlyError, StoreVersionError
-from memsdk.ports import Clock
 from memsdk.records.admin import FILE
-from memsdk.records.clients import Clients
-from memsdk.records.database import Database, check_synchronous, default_free_bytes
+from memsdk.records.database import Database, check_synchronous
 from memsdk.records.faults import translated
-from memsdk.records.store import SqlStore
 
 HEAD = "0001"
 """The schema revision that this code reads and writes; a test compares it with the migrations."""
 
 
-class SystemClock:
-    """The machine's clock."""
-
-    def now(self) -> datetime:
-        """The current time, aware, in UTC."""
-        return datetime.now(UTC)
-
-
-def open_store(
-    folder: Path,
-    *,
-    synchronous: Literal["FULL", "NORMAL"] = "FULL",
-    busy_timeout_s: float = 30.0,
-    neighbours: int = 2,
-    clock: Clock | None = None,
-    free_bytes: Callable[[Path], int] = default_free_bytes,
-) -> SqlStore:
-    """Open the store in `folder`, making or migrating it first where needed.
-
-    Args:
-        folder: made where missing; its parent must exist and be writable, or be makeable.
-        synchronous: "FULL" keeps every acknowledged write through a power cut; "NORMAL" only through a kill.
-        busy_timeout_s: how long to wait for another process's transaction.
-        neighbours: how many turns either side of a changed one are indexed anew.
-        clock: where times come from; the machine's by default.
-        free_bytes: how much disk space is left, for tests.
-
-    Raises:
-        StoreReadOnlyError: the folder can't be made or written.
-        StoreVersionError: a newer memsdk made the store.
-        StoreCorruptError: the database file is damaged or something else.
-        StoreLockedError: another process is migrating it, or holds it, for longer than the busy timeout.
-        DiskFullError: there is too little free space to make it.
-    """
+def open_database(
+    folder: Path, *, synchronous: str, busy_timeout_s: float, free_bytes: Callable[[Path], int]
+) -> Database:
+    """The database of the store in `folder`, at the schema revision that this code knows; see `open_store`."""
     database = Database(
-        _prepare(folder) / FILE, synchronous=check_synchronous(synchronous), busy_timeout_s=busy_timeout_s,
+        _prepare(folder) / FILE,
+        synchronous=check_synchronous(synchronous),
+        busy_timeout_s=busy_timeout_s,
         free_bytes=free_bytes,
-    )  # fmt: skip
+    )
     try:
         if _revision(database.path) != HEAD:
             _migrate(database, timeout_s=busy_timeout_s)
-        clients = Clients(database.path.parent)
-        return SqlStore(database, clients, clock=clock or SystemClock(), neighbours=neighbours)
     except BaseException:
         database.close()
         raise
+    return database
 
 
 def _prepare(folder: Path) -> Path:

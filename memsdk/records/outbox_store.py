@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -169,6 +168,19 @@ class SqlOutbox:
                 ).scalar_one()
             )
 
+    def waiting(self) -> list[UUID]:
+        """The records with an entry that is not applied yet."""
+        statement = sa.select(outbox.c.record_id).where(outbox.c.state == PENDING).distinct()
+        with self._database.read() as connection:
+            return list(connection.execute(statement).scalars())
+
+    def touch(self, records: Sequence[UUID], *, owner: str | None = None) -> list[Change]:
+        """Make entries for these records, existing or not, claimed by `owner`: they are to be indexed anew."""
+        with self._database.write() as connection:
+            changes = ledger.enter(connection, list(dict.fromkeys(records)), owner=owner)
+            ledger.stamp(connection, changes)
+        return changes
+
     def last_seq(self) -> int:
         """The highest entry ever made."""
         with self._database.read() as connection:
@@ -202,9 +214,7 @@ def last_seq(connection: Connection) -> int:
 def _current_seqs(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, int]:
     found: dict[UUID, int] = {}
     for some in batches(ids):
-        found.update(
-            cast("list[tuple[UUID, int]]", connection.execute(_CURRENT, {"ids": list(some)}).tuples().all())
-        )
+        found.update((row.id, row.index_seq) for row in connection.execute(_CURRENT, {"ids": list(some)}))
     return found
 
 

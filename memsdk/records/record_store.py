@@ -11,12 +11,12 @@ from uuid import UUID
 from sqlalchemy.engine import Connection
 
 from memsdk.errors import NotFoundError
-from memsdk.models import Draft, Metadata, Record, Scope
+from memsdk.models import Draft, Metadata, Record
 from memsdk.ports import Clock, RecordFilter, Written
 from memsdk.records.adding import add_drafts
 from memsdk.records.database import Database
 from memsdk.records.revising import Revision, revise
-from memsdk.records.rows import Extra, Keys, canonical, fetch_past, fetch_rows, to_record
+from memsdk.records.rows import Extra, Keys, as_draft, canonical, fetch_past, fetch_rows, to_record
 from memsdk.records.where import CHUNK, stream
 
 
@@ -66,7 +66,7 @@ class SqlRecords:
                 columns={
                     "occurred_at": changed.occurred_at,
                     "expires_at": changed.expires_at,
-                    "content_key": self._keys.content(_as_draft(changed)),
+                    "content_key": self._keys.content(as_draft(changed)),
                 },
                 recomposes=(record.text, record.occurred_at) != (changed.text, changed.occurred_at),
             )
@@ -116,13 +116,3 @@ def _same(one: Record, other: Record) -> bool:
     return (one.text, one.occurred_at, one.expires_at) == (
         other.text, other.occurred_at, other.expires_at,
     ) and canonical(one.metadata) == canonical(other.metadata)  # fmt: skip
-
-
-def _as_draft(record: Record) -> Draft:
-    """What the record would be told as again; messages are known by their role."""
-    return Draft(
-        kind=record.kind, text=record.text, scope=Scope(
-            user_id=record.user_id, agent_id=record.agent_id, session_id=record.session_id
-        ), role=record.role, name=record.name, title=record.title, section=record.section, source_id=record.source_id,
-        external_id=record.external_id, occurred_at=record.occurred_at, is_message=record.role is not None,
-    )  # fmt: skip

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 from sqlalchemy.engine import Connection, Row
 
-from memsdk.models import Draft, Kind, Metadata, Record
+from memsdk.models import Draft, Kind, Metadata, Record, Scope
 from memsdk.records.schema import record_versions, records, texts
 
 _FIELDS = (
@@ -177,3 +177,24 @@ class Keys:
 def canonical(metadata: Mapping[str, JsonValue]) -> str:
     """Equal for equal metadata."""
     return json.dumps(metadata, sort_keys=True)
+
+
+def as_draft(record: Record) -> Draft:
+    """The draft that would be told apart as this record.
+
+    Messages are known by their role; a time that is the record's creation was not given.
+    """
+    timed = record.occurred_at != record.created_at
+    return Draft(
+        kind=record.kind,
+        text=record.text,
+        scope=Scope(user_id=record.user_id, agent_id=record.agent_id, session_id=record.session_id),
+        role=record.role,
+        name=record.name,
+        title=record.title,
+        section=record.section,
+        source_id=record.source_id,
+        external_id=record.external_id,
+        occurred_at=record.occurred_at if timed else None,
+        is_message=record.role is not None,
+    )

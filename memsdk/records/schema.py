@@ -55,7 +55,7 @@ meta = sa.Table(
     sa.Column("value", sa.LargeBinary, nullable=False),
 )
 
-# Numbers handed out: the last outbox seq, the last text id, the epoch of the spaces. Never a number twice, also not
+# Numbers handed out: the last outbox seq, the last text id, the epoch of the spaces, forgettings done and scrubbed. Never a number twice, also not
 # after rows were removed; updated in the transaction that uses them, so that their order is the order of commits.
 counters = sa.Table(
     "counters",
@@ -222,7 +222,7 @@ feedback = sa.Table(
     metadata,
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("recall_id", sa.Uuid, nullable=False),
-    sa.Column("text_id", sa.BigInteger, nullable=False),
+    sa.Column("text_id", sa.BigInteger),
     sa.Column("has_output", sa.Boolean, nullable=False),
     sa.Column("score", sa.Float),
     sa.Column("at", Micros, nullable=False),

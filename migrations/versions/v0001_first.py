@@ -40,7 +40,9 @@ def upgrade() -> None:
     values = sa.table("meta", sa.column("key"), sa.column("value"))
     op.bulk_insert(values, [{"key": "secret", "value": os.urandom(32)}])
     numbers = sa.table("counters", sa.column("name"), sa.column("value"))
-    op.bulk_insert(numbers, [{"name": name, "value": 0} for name in ("seq", "text", "epoch")])
+    op.bulk_insert(
+        numbers, [{"name": name, "value": 0} for name in ("seq", "text", "epoch", "forgets", "scrubbed")]
+    )
 
 
 def downgrade() -> None:
@@ -203,7 +205,7 @@ def _log() -> None:
         "feedback",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("recall_id", sa.Uuid(), nullable=False),
-        sa.Column("text_id", sa.BigInteger(), nullable=False),
+        sa.Column("text_id", sa.BigInteger()),
         sa.Column("has_output", sa.Boolean(), nullable=False),
         sa.Column("score", sa.Float()),
         sa.Column("at", sa.BigInteger(), nullable=False),
