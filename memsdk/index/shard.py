@@ -19,6 +19,7 @@ _BOOLEANS = {mark: value for value, mark in MARKS.items()}
 
 Spec: TypeAlias = Mapping[str, object]
 Plain: TypeAlias = Sequence[object]
+Payload: TypeAlias = Mapping[str, object]
 
 
 def config_of(spec: Spec) -> edge.EdgeConfig:
@@ -79,15 +80,17 @@ def search(shard: edge.EdgeShard, requests: Sequence[Plain]) -> list[list[list[o
                 query=edge.Query.Nearest(_vector(leg), using=cast("str", leg[0])),
                 filter=compiled,
                 params=None if len(leg) > 2 else _dense_params(),
-                with_payload=_selected(fields),
+                with_payload=False,
             )
             for leg in legs
         ]
     answers = iter(shard.query_batch(edge.QueryBatchRequest(queries)) if queries else ())
-    return [
-        [_columns(next(answers), cast("list[str]", request[3])) for _ in cast("list[Plain]", request[0])]
-        for request in requests
-    ]
+    found = []
+    for legs, _, _, fields in cast("Sequence[tuple[list[Plain], Plain | None, int, list[str]]]", requests):
+        hits = [[(cast("UUID", hit.id), hit.score) for hit in next(answers)] for _ in legs]
+        payloads = _payloads(shard, {point for leg in hits for point, _ in leg}, fields) if fields else None
+        found.append([_columns(leg, payloads, fields) for leg in hits])
+    return found
 
 
 def scroll(shard: edge.EdgeShard, fields: Sequence[str], after: bytes | None) -> list[object]:
@@ -170,10 +173,20 @@ def _sparse(pair: Plain) -> edge.SparseVector:
     return edge.SparseVector(indices.tolist(), values.tolist())
 
 
-def _columns(hits: Sequence[edge.ScoredPoint], fields: Sequence[str]) -> list[object]:
-    ids = b"".join(cast("UUID", hit.id).bytes for hit in hits)
-    scores = array("f", [hit.score for hit in hits]).tobytes()
-    return [ids, scores, _values([hit.payload for hit in hits], fields) if fields else []]
+def _payloads(shard: edge.EdgeShard, points: set[UUID], fields: Sequence[str]) -> dict[UUID, Payload]:
+    """Read once a point: the legs of a small scope find the same ones, and reading is most of a query's cost."""
+    records = shard.retrieve(list(points), _selected(fields), False)
+    return {cast("UUID", record.id): record.payload or {} for record in records}
+
+
+def _columns(
+    hits: list[tuple[UUID, float]], payloads: Mapping[UUID, Payload] | None, fields: Sequence[str]
+) -> list[object]:
+    if payloads is not None:
+        hits = [hit for hit in hits if hit[0] in payloads]  # the others were deleted since
+    ids = b"".join([point.bytes for point, _ in hits])
+    scores = array("f", [score for _, score in hits]).tobytes()
+    return [ids, scores, [] if payloads is None else _values([payloads[point] for point, _ in hits], fields)]
 
 
 def _values(payloads: Iterable[Mapping[str, object] | None], fields: Sequence[str]) -> list[list[object]]:
