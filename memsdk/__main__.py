@@ -1,0 +1,5 @@
+"""`python -m memsdk` is the command line `memsdk`."""
+
+from memsdk.cli.main import main
+
+main()
