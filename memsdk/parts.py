@@ -77,7 +77,7 @@ class Parts:
         return Stats.model_validate(
             {
                 **counts,
-                "bytes": sum(file.stat().st_size for file in _files(self.folder)),
+                "bytes": sum(_size(file) for file in _files(self.folder)),
                 "embedder": active[0].name if active else "none yet",
                 "fingerprints": {task.value: space.fingerprint for task, space in active[1].items()}
                 if active
@@ -87,11 +87,15 @@ class Parts:
         )
 
     def reindex(self, embedder: str | Path | Embedder | None, *, progress: Progress | None) -> None:
-        """Build vectors anew: with this embedder, or with the store's own after dropping nothing."""
-        chosen = self.serving.current().embedder if embedder is None else self.load(embedder)
+        """Build all vectors anew, with this embedder or the store's own, while the present ones serve."""
+        serving = self.serving.current()
+        chosen = serving.embedder if embedder is None else self.load(embedder)
         self.indexer.drain_all()
-        self.rebuilder.rebuild(chosen, progress=progress)
-        self.serving.adopt(chosen)
+        if self.serving.fingerprints(chosen.spec) == {task: space.fingerprint for task, space in serving.spaces.items()}:
+            self.verifier.refresh(progress=progress)  # the same vectors, written again where they are
+        else:
+            self.rebuilder.rebuild(chosen, progress=progress)
+            self.serving.adopt(chosen)
 
     def optimize(self) -> bool:
         """Build graphs where that pays; True if one was built."""
@@ -121,3 +125,9 @@ class Parts:
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def _size(file: Path) -> int:
+    """The bytes that a file takes on disk: an index's files are sparse, and mostly holes when young."""
+    stat = file.stat()
+    return min(stat.st_size, stat.st_blocks * 512) if hasattr(stat, "st_blocks") else stat.st_size

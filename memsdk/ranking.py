@@ -1,7 +1,7 @@
 """Fusion of the legs' lists into one, and of the kinds' lists into one. Pure functions over scores.
 
-Each leg's scores are divided by its best one, weighed and summed; a record that a leg did not find has that leg's last
-score. Reciprocal rank fusion was worse than BM25 alone, and min-max scaling depends on the depth (docs/ranking.md).
+Each leg's scores are divided by its best one, weighed and summed. A record that a leg did not find has that leg's last
+score where the leg was cut off at its depth (it can't be more), else 0. Reciprocal rank fusion was worse than BM25 alone, and min-max scaling depends on the depth (docs/ranking.md).
 """
 
 from __future__ import annotations
@@ -54,10 +54,14 @@ class Candidate:
         )
 
 
-def fuse(legs: Mapping[str, Sequence[PointHit]], *, weights: Weights) -> list[Candidate]:
+def fuse(legs: Mapping[str, Sequence[PointHit]], *, weights: Weights, depth: int = DEPTH) -> list[Candidate]:
     """One list of records, best first, from the legs' lists of points. A record counts by its best point in each leg.
 
     Scores lie in 0..1. Where only one leg found anything, it decides alone.
+
+    Args:
+        legs: points by leg name, best first.
+        depth: how many points a leg was asked for.
     """
     share = {"dense": weights.dense, "bm25": weights.lexical}
     useful = {name: hits for name, hits in legs.items() if hits and hits[0].score > 0}
@@ -73,8 +77,8 @@ def fuse(legs: Mapping[str, Sequence[PointHit]], *, weights: Weights) -> list[Ca
                 candidate = found[record] = Candidate(record=record, revision=int(str(hit.payload[REVISION])))
             if name not in candidate.legs:
                 candidate.legs[name] = (rank, hit.score)
-                candidate.parts[name] = scale * hit.score
-        least[name] = scale * max(0.0, hits[-1].score)
+                candidate.parts[name] = scale * max(0.0, hit.score)
+        least[name] = scale * max(0.0, hits[-1].score) if len(hits) >= depth else 0.0
     for candidate in found.values():
         candidate.parts = {**least, **candidate.parts}
         candidate.score = sum(candidate.parts.values())

@@ -83,7 +83,10 @@ class Recaller:
         now = self._clock.now()
         serving = self._serving.current()
         found, embed_s = self._search(question, serving=serving, at=question.as_of or now)
-        ranked = merge({kind: fuse(legs, weights=DEFAULT_WEIGHTS[kind]) for kind, legs in found.items()})
+        depth = _depth(question.k)
+        ranked = merge(
+            {kind: fuse(legs, weights=DEFAULT_WEIGHTS[kind], depth=depth) for kind, legs in found.items()}
+        )
         hits = self._hits(question, [candidate for _, candidate in ranked], at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
         recall = Recall(
@@ -126,7 +129,7 @@ class Recaller:
                     SearchRequest(
                         legs=tuple(legs),
                         filter=self._filter(question, kind=kind, at=at),
-                        limit=max(DEPTH, 2 * question.k),
+                        limit=_depth(question.k),
                         payload=FIELDS,
                     )
                 )
@@ -210,3 +213,8 @@ class Recaller:
                 (hit.id, rank, hit.score, legs.get(hit.id, {})) for rank, hit in enumerate(recall.hits, 1)
             ),
         )
+
+
+def _depth(k: int) -> int:
+    """How many points each leg brings: twice k, and never few, as fusion needs them."""
+    return max(DEPTH, 2 * k)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from uuid import UUID
 
 from memsdk.errors import IndexCorruptError
@@ -66,14 +66,20 @@ class Verifier:
             logger.warning("rebuilding the index from the records: %s", error)
             self._rebuild()
             before = self.verify()
-        wrong = list(dict.fromkeys(item.record_id for item in before.differences))
-        for start in range(0, len(wrong), BATCH):
-            self._indexer.index_now(self._state.touch(wrong[start : start + BATCH], owner=self._owner()))
+        self._renew(list(dict.fromkeys(item.record_id for item in before.differences)), progress=progress)
+        return self.verify()
+
+    def refresh(self, *, progress: Progress | None = None) -> None:
+        """Embed every record again and write its points over the present ones."""
+        self._renew([record for record, _, _ in self._state.stamps()], progress=progress)
+
+    def _renew(self, records: Sequence[UUID], *, progress: Progress | None) -> None:
+        for start in range(0, len(records), BATCH):
+            self._indexer.index_now(self._state.touch(records[start : start + BATCH], owner=self._owner()))
             if progress is not None:
-                progress(min(start + BATCH, len(wrong)), len(wrong))
+                progress(min(start + BATCH, len(records)), len(records))
         self._indexer.drain_all()
         self._indexer.settle()
-        return self.verify()
 
     def _rebuild(self) -> None:
         """Drop what serves and begin it again, empty; the records then are the difference."""

@@ -1,0 +1,60 @@
+"""`python -m benchmarks NAME [options] [--out FOLDER]`: run one benchmark, or all of them with their defaults."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+NAMES = {
+    "recall": "quality of recall on LoCoMo: R@10 and nDCG@10, hybrid beside each leg",
+    "ingest": "remember beside the bare encoder: ratio in batches, milliseconds one at a time",
+    "speed": "what recall adds to embedding the query, at 100,000 records; reopening",
+    "crash": "kill -9 in 100 rounds: lost, doubled, resurrected",
+    "processes": "four processes on one store: errors and losses",
+}
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "load_1m": round(os.getloadavg()[0], 2),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Run what was asked for; returns the exit code."""
+    out = None
+    if "--out" in arguments:
+        at = arguments.index("--out")
+        out = Path(arguments[at + 1])
+        arguments = arguments[:at] + arguments[at + 2 :]
+    wanted = arguments[:1] or list(NAMES)
+    if wanted[0] not in NAMES:
+        print("usage: python -m benchmarks [NAME [options]] [--out FOLDER]\n", file=sys.stderr)
+        print("\n".join(f"  {name:10} {what}" for name, what in NAMES.items()), file=sys.stderr)
+        return 2
+    missed = []
+    for name in wanted:
+        result = importlib.import_module(f"benchmarks.{name}").main(arguments[1:])
+        if not result.get("met", True):
+            missed.append(name)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)
+            report = {"benchmark": name, "machine": machine(), "result": result}
+            (out / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if missed:
+        print(f"below target: {', '.join(missed)}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
