@@ -97,8 +97,8 @@ class Collection:
         for start in range(0, len(records), RECORDS):
             self._apply(shards.delete_update(records[start : start + RECORDS]))
 
-    def search(self, requests: Sequence[Plain]) -> list[list[list[object]]]:
-        """Columns of hits by request and leg."""
+    def search(self, requests: Sequence[Plain]) -> list[list[object]]:
+        """The hits by request; see `memsdk.index.shard.search`."""
         with engine_errors(f"search {self.folder.name}"):
             return shards.search(self.shard, requests)
 

@@ -15,7 +15,8 @@ class EdgeIndex(EngineFacade):
     """Qdrant Edge in process. Only one process at a time can open a folder; others share it through `HostedIndex`.
 
     Updates hold the GIL for some milliseconds a batch, and a disk that fills up in spite of the guards kills the
-    process: where that matters, use `HostedIndex`.
+    process: where that matters, use `HostedIndex`. The IDF counts deleted points until the graph is next built, so
+    lexical scores drift a little after many deletions.
 
     Args:
         folder: where the collections are; made if it is missing.

@@ -82,8 +82,8 @@ class Engine:
         """Remove every point of the records."""
         self._open(name).delete(records)
 
-    def search(self, name: str, requests: Sequence[Plain]) -> list[list[list[object]]]:
-        """Columns of hits by request and leg."""
+    def search(self, name: str, requests: Sequence[Plain]) -> list[list[object]]:
+        """The hits by request; see `memsdk.index.shard.search`."""
         return self._open(name).search(requests)
 
     def scan(self, name: str, fields: Sequence[str], after: bytes | None) -> list[object]:

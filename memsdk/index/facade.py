@@ -8,9 +8,10 @@ from typing import cast
 from uuid import UUID
 
 from memsdk.index.wire import (
+    Answer,
     Columns,
-    hits_from_plain,
     point_to_row,
+    points_from_plain,
     request_to_plain,
     result_from_plain,
     spec_to_plain,
@@ -54,16 +55,17 @@ class EngineFacade(ABC):
     def search(self, collection: str, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Answer the requests in order, in one round trip."""
         plain = [request_to_plain(request) for request in requests]
-        answers = cast("list[list[Columns]]", self._call("search", collection, plain))
-        return [result_from_plain(request, legs) for request, legs in zip(requests, answers, strict=True)]
+        answers = cast("list[Answer]", self._call("search", collection, plain))
+        return [result_from_plain(request, found) for request, found in zip(requests, answers, strict=True)]
 
     def scan(self, collection: str, *, fields: Sequence[str] = ()) -> Iterator[PointHit]:
         """Every point once, by id, a page a call; what changes meanwhile may be seen or not."""
         after: bytes | None = None
         while True:
-            page = cast("tuple[Columns, bytes | None]", self._call("scan", collection, list(fields), after))
-            columns, after = page
-            yield from hits_from_plain(columns, fields)
+            page = self._call("scan", collection, list(fields), after)
+            ids, columns, after = cast("tuple[bytes, Columns, bytes | None]", page)
+            for point, payload in points_from_plain(ids, columns, fields):
+                yield PointHit(point, 0.0, payload)
             if after is None:
                 return
 

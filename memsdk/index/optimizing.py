@@ -70,7 +70,8 @@ def _rebuild(collection: Collection, progress: Callable[[str], None]) -> bool:
         progress(f"{collection.folder.name}: switched to the new graph")
         return True
     finally:
-        collection.journal = None
+        with collection.writing:
+            collection.journal = None
         if collection.shard_folder != target:
             shutil.rmtree(target, ignore_errors=True)
 

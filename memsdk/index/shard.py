@@ -68,11 +68,15 @@ def delete_update(records: Sequence[bytes]) -> edge.UpdateOperation:
     return edge.UpdateOperation.delete_points_by_filter(edge.Filter(must=[condition]))
 
 
-def search(shard: edge.EdgeShard, requests: Sequence[Plain]) -> list[list[list[object]]]:
-    """Columns by request and leg."""
+def search(shard: edge.EdgeShard, requests: Sequence[Plain]) -> list[list[object]]:
+    """Answer requests of [legs, filter, limit, payload fields], each with [ids, payload columns, legs].
+
+    A leg is [places, scores]: which of the ids it found, best first, as uint32 and float32 bytes. The legs of a small
+    scope find the same points, and reading and packing them is most of a query's cost.
+    """
     queries: list[edge.QueryRequest] = []
-    for request in requests:
-        legs, condition, limit, fields = cast("tuple[list[Plain], Plain | None, int, list[str]]", request)
+    asked = cast("Sequence[tuple[list[Plain], Plain | None, int, list[str]]]", requests)
+    for legs, condition, limit, _ in asked:
         compiled = None if condition is None else to_edge(condition)
         queries += [
             edge.QueryRequest(
@@ -85,24 +89,36 @@ def search(shard: edge.EdgeShard, requests: Sequence[Plain]) -> list[list[list[o
             for leg in legs
         ]
     answers = iter(shard.query_batch(edge.QueryBatchRequest(queries)) if queries else ())
-    found = []
-    for legs, _, _, fields in cast("Sequence[tuple[list[Plain], Plain | None, int, list[str]]]", requests):
-        hits = [[(cast("UUID", hit.id), hit.score) for hit in next(answers)] for _ in legs]
-        payloads = _payloads(shard, {point for leg in hits for point, _ in leg}, fields) if fields else None
-        found.append([_columns(leg, payloads, fields) for leg in hits])
+    found: list[list[object]] = []
+    for legs, _, _, fields in asked:
+        ranked = [[(cast("UUID", hit.id), hit.score) for hit in next(answers)] for _ in legs]
+        points = list(dict.fromkeys([point for hits in ranked for point, _ in hits]))
+        columns: list[list[object]] = []
+        if fields:
+            records = shard.retrieve(cast("list[int | UUID | str]", points), _selected(fields), False)
+            points = [cast("UUID", record.id) for record in records]
+            columns = _values([record.payload for record in records], fields)
+        places = {point: place for place, point in enumerate(points)}
+        found.append(
+            [
+                b"".join([point.bytes for point in points]),
+                columns,
+                [_ranking(hits, places) for hits in ranked],
+            ]
+        )
     return found
 
 
 def scroll(shard: edge.EdgeShard, fields: Sequence[str], after: bytes | None) -> list[object]:
-    """A page of points as [columns, where the next page starts or None]."""
+    """A page of points as [ids, payload columns, where the next page starts or None]."""
     points, following = shard.scroll(
         edge.ScrollRequest(
             offset=None if after is None else UUID(bytes=after), limit=PAGE, with_payload=_selected(fields)
         )
     )
     ids = b"".join(cast("UUID", point.id).bytes for point in points)
-    columns = [ids, bytes(4 * len(points)), _values([point.payload for point in points], fields)]
-    return [columns, None if following is None else cast("UUID", following).bytes]
+    columns = _values([point.payload for point in points], fields)
+    return [ids, columns, None if following is None else cast("UUID", following).bytes]
 
 
 def unindexed(shard: edge.EdgeShard, spec: Spec) -> int:
@@ -173,20 +189,14 @@ def _sparse(pair: Plain) -> edge.SparseVector:
     return edge.SparseVector(indices.tolist(), values.tolist())
 
 
-def _payloads(shard: edge.EdgeShard, points: set[UUID], fields: Sequence[str]) -> dict[UUID, Payload]:
-    """Read once a point: the legs of a small scope find the same ones, and reading is most of a query's cost."""
-    records = shard.retrieve(list(points), _selected(fields), False)
-    return {cast("UUID", record.id): record.payload or {} for record in records}
-
-
-def _columns(
-    hits: list[tuple[UUID, float]], payloads: Mapping[UUID, Payload] | None, fields: Sequence[str]
-) -> list[object]:
-    if payloads is not None:
-        hits = [hit for hit in hits if hit[0] in payloads]  # the others were deleted since
-    ids = b"".join([point.bytes for point, _ in hits])
-    scores = array("f", [score for _, score in hits]).tobytes()
-    return [ids, scores, [] if payloads is None else _values([payloads[point] for point, _ in hits], fields)]
+def _ranking(hits: list[tuple[UUID, float]], places: Mapping[UUID, int]) -> list[bytes]:
+    kept = [
+        (places[point], score) for point, score in hits if point in places
+    ]  # the others were deleted since
+    return [
+        array("I", [place for place, _ in kept]).tobytes(),
+        array("f", [score for _, score in kept]).tobytes(),
+    ]
 
 
 def _values(payloads: Iterable[Mapping[str, object] | None], fields: Sequence[str]) -> list[list[object]]:

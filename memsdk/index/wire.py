@@ -1,6 +1,6 @@
 """The port's values as plain data (bytes, numbers, texts, lists) and back: what travels to the engine.
 
-Vectors are little-endian float32 bytes, ids their 16 bytes; a leg's hits come back column by column.
+Vectors are little-endian float32 bytes, ids their 16 bytes; payloads come back column by column.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ UNIT = 1e-3  # how far from 1 a vector's length may be
 
 Row: TypeAlias = list[object]
 """A point: id, record, {name: dense}, {name: [indices, values]}, payload."""
-Columns: TypeAlias = tuple[bytes, bytes, list[list[JsonValue]]]
-"""Hits: ids, float32 scores, and the values of each payload field, None where it is missing."""
+Columns: TypeAlias = list[list[JsonValue]]
+"""The values of each payload field asked for, None where it is missing."""
+Answer: TypeAlias = tuple[bytes, Columns, list[tuple[bytes, bytes]]]
+"""What one request found: the points' ids, their payload, and each leg's places among them and scores."""
 
 
 def spec_to_plain(spec: CollectionSpec) -> dict[str, object]:
@@ -88,24 +90,30 @@ def request_to_plain(request: SearchRequest) -> list[object]:
     return [legs, to_plain(request.filter), request.limit, list(request.payload)]
 
 
-def result_from_plain(request: SearchRequest, columns: Sequence[Columns]) -> SearchResult:
+def result_from_plain(request: SearchRequest, answer: Answer) -> SearchResult:
     """The hits by leg name; a leg that was left out has none."""
+    ids, columns, legs = answer
+    points = points_from_plain(ids, columns, request.payload)
+    result: dict[str, list[PointHit]] = {leg.name: [] for leg in request.legs}
     asked = [leg.name for leg in request.legs if leg.sparse is None or len(leg.sparse.indices)]
-    found = {name: hits_from_plain(leg, request.payload) for name, leg in zip(asked, columns, strict=True)}
-    return {leg.name: found.get(leg.name, []) for leg in request.legs}
+    for name, (places, scores) in zip(asked, legs, strict=True):
+        chosen = [points[place] for place in memoryview(places).cast("I")]
+        ranked = zip(chosen, memoryview(scores).cast("f"), strict=True)
+        result[name] = [PointHit(point, score, payload) for (point, payload), score in ranked]
+    return result
 
 
-def hits_from_plain(columns: Columns, fields: Sequence[str]) -> list[PointHit]:
-    """Points out of columns."""
-    ids, scores, values = columns
+def points_from_plain(
+    ids: bytes, columns: Columns, fields: Sequence[str]
+) -> list[tuple[UUID, dict[str, JsonValue]]]:
+    """Ids with the payload fields that are there."""
     points = [UUID(bytes=ids[at : at + 16]) for at in range(0, len(ids), 16)]
-    numbers = memoryview(scores).cast("f").tolist()
-    rows = zip(*values, strict=True) if values else ((),) * len(points)
+    if not columns:
+        return [(point, {}) for point in points]
+    rows = zip(*columns, strict=True)
     return [
-        PointHit(
-            point, score, {name: value for name, value in zip(fields, row, strict=True) if value is not None}
-        )
-        for point, score, row in zip(points, numbers, rows, strict=True)
+        (point, {name: value for name, value in zip(fields, row, strict=True) if value is not None})
+        for point, row in zip(points, rows, strict=True)
     ]
 
 

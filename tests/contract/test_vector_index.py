@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,18 +18,21 @@ from memsdk.testing.index_contract import DurableIndexContract, VectorIndexContr
 class TestExactIndex(VectorIndexContract):
     @pytest.fixture
     def index(self) -> ExactIndex:
+        """In memory."""
         return ExactIndex()
 
 
 class TestEdgeIndexInline(VectorIndexContract, DurableIndexContract):
     @pytest.fixture
     def index(self, tmp_path: Path) -> Iterator[EdgeIndex]:
+        """In this process."""
         opened = EdgeIndex(tmp_path / "index")
         yield opened
         opened.close()
 
     @pytest.fixture
     def reopen(self, index: EdgeIndex, tmp_path: Path) -> Iterator[Callable[[], Index]]:
+        """Close it, and open the folder anew."""
         opened: list[EdgeIndex] = []
 
         def again() -> Index:
@@ -44,18 +48,20 @@ class TestEdgeIndexInline(VectorIndexContract, DurableIndexContract):
 class TestEdgeIndexHosted(VectorIndexContract, DurableIndexContract):
     @pytest.fixture
     def index(self, tmp_path: Path) -> Iterator[HostedIndex]:
+        """Through a host."""
         opened = HostedIndex(tmp_path / "index", linger_s=0.2)
         yield opened
         opened.close()
 
     @pytest.fixture
     def reopen(self, index: HostedIndex, tmp_path: Path) -> Iterator[Callable[[], Index]]:
+        """Close it, wait until the host has left, and open the folder anew."""
         opened: list[HostedIndex] = []
 
         def again() -> Index:
             index.close()
             while (tmp_path / "index" / "host.sock").exists():
-                pass  # the host is leaving
+                time.sleep(0.01)
             opened.append(HostedIndex(tmp_path / "index", linger_s=0.2))
             return opened[-1]
 

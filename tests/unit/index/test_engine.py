@@ -35,17 +35,20 @@ MIB = 2**20
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
+    """Where the index is."""
     return tmp_path / "index"
 
 
 @pytest.fixture
 def index(folder: Path) -> Iterator[EdgeIndex]:
+    """An open index that finds a graph worth it early."""
     opened = EdgeIndex(folder, worth_it=500)
     yield opened
     opened.close()
 
 
 def wide_points(count: int, *, seed: int) -> list[Point]:
+    """Points wide enough for the engine to want a graph."""
     rows = np.random.default_rng(seed).standard_normal((count, 384)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return [
