@@ -125,10 +125,10 @@ def turns_beside(connection: Connection, place: Place, position: int, *, count: 
 
 
 def turns_before(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:
-    """The `count` turns that precede a position in a session."""
+    """The `count` turns that precede a position in a session, in order."""
     user, session = place
     asked = {"user": user, "session": session, "at": position, "count": count}
-    return [row.id for row in connection.execute(_BEFORE, asked)]
+    return [row.id for row in connection.execute(_BEFORE, asked)][::-1]
 
 
 def turns_after(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:
