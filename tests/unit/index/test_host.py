@@ -19,6 +19,7 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from memsdk.errors import ClosedError, DiskFullError, IndexingError, IndexUnavailableError, InvalidInputError
@@ -26,7 +27,9 @@ from memsdk.index import client as client_module
 from memsdk.index.address import FAMILY, KEY, LOG, SOCKET, address, key_of
 from memsdk.index.client import HostedIndex
 from memsdk.index.edge import EdgeIndex
+from memsdk.index.host import WORTH_IT_VARIABLE
 from memsdk.index.protocol import FAILED, greet_host, pack, receive, send
+from memsdk.models import CollectionSpec
 from memsdk.testing.failpoints import VARIABLE
 from memsdk.testing.index_contract import DENSE, SPEC, ask, point, random_points, unit
 
@@ -331,6 +334,23 @@ def test_the_host_loads_neither_torch_nor_numpy() -> None:
     code = "import sys, memsdk.index.host; print(sorted({'torch','numpy','pydantic','sqlalchemy'} & set(sys.modules)))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_the_host_optimizes_and_tells_how_it_goes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator who runs `memsdk optimize` sees that something happens, and the agents go on meanwhile."""
+    monkeypatch.setenv(WORTH_IT_VARIABLE, "500")
+    index = HostedIndex(folder, linger_s=LINGER_S)
+    index.ensure("space", CollectionSpec(dense={"dense": 384}))
+    rows = np.eye(384, dtype=np.float32)
+    for start in range(4):
+        index.upsert("space", [point(dense=np.roll(rows, start, axis=0)[number]) for number in range(384)])
+    told: list[str] = []
+    assert index.optimize("space", progress=told.append)
+    assert "switched" in told[-1]
+    assert index.collections() == {"space": 4 * 384}
+    os.kill(host_pid(folder), signal.SIGKILL)
+    assert index.collections() == {"space": 4 * 384}
+    index.close()
 
 
 def test_the_pointer_is_plain_json(index: HostedIndex, folder: Path) -> None:
