@@ -92,7 +92,7 @@ def _look_up(
     batch: _Batch, drafts: Sequence[Draft], content: Sequence[bytes], external: Sequence[bytes | None]
 ) -> None:
     """Read what the drafts may mean, in a few statements for all of them."""
-    named = [id for draft in drafts for id in (draft.id, draft.supersedes) if id is not None]
+    named = [each for draft in drafts for each in (draft.id, draft.supersedes) if each is not None]
     for row in fetch_rows(batch.connection, named).values():
         batch.by_id[row.id] = to_record(row)
     for statement, keys, found in (
@@ -239,14 +239,14 @@ def _supersede(batch: _Batch, old_id: UUID, *, by: Record) -> None:
     columns = {"superseded_at": by.created_at, "superseded_by": by.id}
     batch.connection.execute(_SUPERSEDE, {"old": old_id, **columns, "index_seq": change.seq})
     batch.by_id[old_id] = old.model_copy(update=columns)
-    batch.by_content = {key: id for key, id in batch.by_content.items() if id != old_id}
+    batch.by_content = {key: each for key, each in batch.by_content.items() if each != old_id}
 
 
 def _insert_fresh(batch: _Batch) -> None:
     """Insert what is new so far: texts, outbox entries, records, and entries for the turns before them."""
     if not batch.fresh:
         return
-    fresh = [entry for entry in batch.fresh.values()]
+    fresh = list(batch.fresh.values())
     batch.fresh = {}
     bodies = [(record.text.encode(), _extra(record).encoded()) for record, _, _ in fresh]
     text_ids = ledger.write_texts(batch.connection, bodies)
@@ -269,9 +269,9 @@ def _enter_turns_before(batch: _Batch, fresh: Sequence[Record]) -> None:
             firsts[place] = min(firsts.get(place, record.position), record.position)
     if batch.neighbours:
         touched = [
-            id
+            each
             for place, first in firsts.items()
-            for id in ledger.turns_before(batch.connection, place, first, count=batch.neighbours)
+            for each in ledger.turns_before(batch.connection, place, first, count=batch.neighbours)
         ]
         ledger.enter_neighbours(batch.connection, touched)
 

@@ -98,5 +98,5 @@ class SqlAdmin:
         return [] if found == ["ok"] else found
 
 
-def _number(connection: Connection, statement: sa.Select[tuple[int]]) -> int:
+def _number(connection: Connection, statement: sa.Select[int]) -> int:
     return int(connection.execute(statement).scalar_one())

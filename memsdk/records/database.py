@@ -140,19 +140,22 @@ class Database:
                     " needed to write safely; free some space and try again"
                 )
 
-    def _before_fork(self) -> None:
+    def before_fork(self) -> None:
+        """Wait for the transactions in flight and close every connection."""
         with self._gate:
             self._forking = True
             self._gate.wait_for(lambda: self._inside == 0, timeout=FORK_PATIENCE_S)
         if self._inside == 0:
             self._engine.dispose()
 
-    def _after_fork_in_parent(self) -> None:
+    def after_fork_in_parent(self) -> None:
+        """Let the transactions that waited for the fork begin."""
         with self._gate:
             self._forking = False
             self._gate.notify_all()
 
-    def _after_fork_in_child(self) -> None:
+    def after_fork_in_child(self) -> None:
+        """Start anew; a transaction that outlasted the wait leaves this copy closed."""
         carried = self._inside > 0
         self._stale.append((self._engine, self._engine.pool))
         self._writer, self._gate = threading.Lock(), threading.Condition()
@@ -190,7 +193,7 @@ def _for_each(act: Callable[[Database], None]) -> Callable[[], None]:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_for_each(Database._before_fork),
-        after_in_parent=_for_each(Database._after_fork_in_parent),
-        after_in_child=_for_each(Database._after_fork_in_child),
+        before=_for_each(Database.before_fork),
+        after_in_parent=_for_each(Database.after_fork_in_parent),
+        after_in_child=_for_each(Database.after_fork_in_child),
     )

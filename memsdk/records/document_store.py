@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from memsdk.errors import NotFoundError
 from memsdk.models import Document, Draft, Forgotten, Record, Scope
@@ -20,6 +20,7 @@ from memsdk.records.erasing import erase_records, erase_sources, leaving, leavin
 from memsdk.records.revising import Revision, revise
 from memsdk.records.rows import (
     SELECT_RECORDS,
+    AnyRow,
     Extra,
     Keys,
     canonical,
@@ -168,7 +169,7 @@ def _find(connection: Connection, scope_key: bytes) -> Document | None:
     return None if row is None else _document(row)
 
 
-def _document(row: Row[tuple[object, ...]]) -> Document:
+def _document(row: AnyRow) -> Document:
     beside = decode_extra(row.extra)
     return Document(
         id=row.id, key=beside.name or "", title=row.body.decode(), media_type=row.media_type,

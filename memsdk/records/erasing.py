@@ -123,7 +123,7 @@ def together(receipts: Iterable[Forgotten]) -> Forgotten:
     several = list(receipts)
     return Forgotten(
         records=sum(one.records for one in several),
-        ids=tuple(id for one in several for id in one.ids),
+        ids=tuple(each for one in several for each in one.ids),
         revisions=sum(one.revisions for one in several),
         documents=sum(one.documents for one in several),
         recalls=sum(one.recalls for one in several),

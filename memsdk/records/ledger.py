@@ -70,7 +70,10 @@ def write_texts(connection: Connection, pairs: Sequence[tuple[bytes, bytes]]) ->
     if pairs:
         connection.execute(
             _INSERT_TEXT,
-            [{"id": id, "body": body, "extra": extra} for id, (body, extra) in zip(ids, pairs, strict=True)],
+            [
+                {"id": each, "body": body, "extra": extra}
+                for each, (body, extra) in zip(ids, pairs, strict=True)
+            ],
         )
     return ids
 
@@ -95,16 +98,16 @@ def enter(connection: Connection, changed: Sequence[UUID], *, owner: str | None)
             [
                 {
                     "seq": seq,
-                    "record_id": id,
+                    "record_id": each,
                     "state": 0,
                     "owner": owner,
                     "generation": None,
                     "applied_at": None,
                 }
-                for seq, id in zip(seqs, changed, strict=True)
+                for seq, each in zip(seqs, changed, strict=True)
             ],
         )
-    return [Change(seq, id) for seq, id in zip(seqs, changed, strict=True)]
+    return [Change(seq, each) for seq, each in zip(seqs, changed, strict=True)]
 
 
 def stamp(connection: Connection, changes: Sequence[Change]) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import JsonValue
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 from uuid_utils.compat import uuid7
 
 from memsdk.errors import NotFoundError
@@ -16,7 +16,7 @@ from memsdk.ports import Clock, RecallEntry, RecordFilter
 from memsdk.records import ledger
 from memsdk.records.database import Database
 from memsdk.records.recall_rows import Answer, LoggedRecall
-from memsdk.records.rows import Extra, batches, decode_extra
+from memsdk.records.rows import AnyRow, Extra, batches, decode_extra
 from memsdk.records.schema import feedback, feedback_used, recall_candidates, recalls, records, texts
 from memsdk.records.where import one_of
 
@@ -62,7 +62,7 @@ class SqlRecallLog:
             seen = [*one_of(records.c.user_id, visible.users)]
             kept = _existing(connection, used, seen)
             answer = Answer(
-                id=uuid7(), output=output, score=score, used=[id for id in used if id in kept],
+                id=uuid7(), output=output, score=score, used=[each for each in used if each in kept],
                 metadata=dict(metadata), at=self._clock.now(),
             )  # fmt: skip
             _insert_answers(connection, [(recall_id, answer)])
@@ -93,13 +93,13 @@ def restore_recalls(connection: Connection, entries: Sequence[LoggedRecall]) -> 
     """Insert the recalls that are not there yet; returns how many."""
     unique = {entry.id: entry for entry in entries}
     for some in batches(list(unique)):
-        for id in connection.execute(sa.select(recalls.c.id).where(recalls.c.id.in_(some))).scalars().all():
-            del unique[id]
+        for each in connection.execute(sa.select(recalls.c.id).where(recalls.c.id.in_(some))).scalars().all():
+            del unique[each]
     _insert(connection, list(unique.values()))
     return len(unique)
 
 
-def read_recalls(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -> list[LoggedRecall]:
+def read_recalls(connection: Connection, rows: Sequence[AnyRow]) -> list[LoggedRecall]:
     """The recalls of these rows, with candidates and feedback."""
     ids = [row.id for row in rows]
     candidates: dict[UUID, list[dict[str, object]]] = {}
@@ -127,7 +127,7 @@ def read_recalls(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]
     ]  # fmt: skip
 
 
-def _answer(connection: Connection, row: Row[tuple[object, ...]]) -> Answer:
+def _answer(connection: Connection, row: AnyRow) -> Answer:
     used = connection.execute(
         sa.select(feedback_used.c.record_id).where(feedback_used.c.feedback_id == row.id)
     )
@@ -174,7 +174,7 @@ def _insert(connection: Connection, entries: Sequence[LoggedRecall]) -> None:
 
 def replace_used(answer: Answer, *, there: set[UUID]) -> Answer:
     """The answer without records that are gone."""
-    return answer.model_copy(update={"used": [id for id in answer.used if id in there]})
+    return answer.model_copy(update={"used": [each for each in answer.used if each in there]})
 
 
 def _insert_answers(connection: Connection, answers: Sequence[tuple[UUID, Answer]]) -> None:
@@ -195,9 +195,9 @@ def _insert_answers(connection: Connection, answers: Sequence[tuple[UUID, Answer
         ],
     )  # fmt: skip
     used = [
-        {"feedback_id": answer.id, "record_id": id}
+        {"feedback_id": answer.id, "record_id": each}
         for _, answer in answers
-        for id in dict.fromkeys(answer.used)
+        for each in dict.fromkeys(answer.used)
     ]
     if used:
         connection.execute(sa.insert(feedback_used), used)

@@ -78,7 +78,7 @@ class SqlRecords:
         """The records that exist, in the order asked."""
         with self._database.read() as connection:
             rows = fetch_rows(connection, ids)
-        return [to_record(rows[id]) for id in ids if id in rows]
+        return [to_record(rows[each]) for each in ids if each in rows]
 
     def page(
         self, where: RecordFilter, *, limit: int, after: UUID | None = None, newest_first: bool = False

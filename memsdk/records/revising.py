@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -68,8 +68,3 @@ def beside(connection: Connection, record: Record, *, count: int) -> list[UUID]:
     if record.kind is not Kind.MEMORY or record.session_id is None or record.position is None or not count:
         return []
     return ledger.turns_beside(connection, (record.user_id, record.session_id), record.position, count=count)
-
-
-def with_metadata(extra: Extra, metadata: Mapping[str, object] | None) -> Extra:
-    """The same with other metadata; None leaves it."""
-    return extra if metadata is None else replace(extra, metadata=metadata)

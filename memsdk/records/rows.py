@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -36,6 +36,9 @@ _VERSIONS = (
     .where(record_versions.c.record_id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(record_versions.c.record_id, record_versions.c.revision)
 )
+AnyRow = Row[*tuple[Any, ...]]  # columns are read by name, and typed where they become a value
+"""A row of any statement."""
+
 BATCH = 500
 """How many ids one statement is given."""
 
@@ -76,7 +79,7 @@ def extra_of(draft: Draft) -> Extra:
     return Extra(metadata=draft.metadata, name=draft.name, title=draft.title, section=draft.section)
 
 
-def to_record(row: Row[tuple[object, ...]]) -> Record:
+def to_record(row: AnyRow) -> Record:
     """The record that a row of `SELECT_RECORDS` holds."""
     values = dict(zip(_FIELDS, row, strict=False))
     return _record(values, body=row[18], extra=row[19])
@@ -101,9 +104,9 @@ def batches(ids: Sequence[UUID]) -> Iterable[Sequence[UUID]]:
     return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
 
 
-def fetch_rows(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, Row[tuple[object, ...]]]:
+def fetch_rows(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, AnyRow]:
     """Rows of `SELECT_RECORDS` by id; missing ones are left out."""
-    found: dict[UUID, Row[tuple[object, ...]]] = {}
+    found: dict[UUID, AnyRow] = {}
     for some in batches(ids):
         found.update((row.id, row) for row in connection.execute(_BY_ID, {"ids": list(some)}))
     return found
@@ -114,7 +117,7 @@ def fetch_past(
 ) -> dict[UUID, list[Record]]:
     """The earlier revisions of each current record, oldest first."""
     past: dict[UUID, list[Record]] = {}
-    revised = [id for id in ids if id in current and current[id].revision > 1]
+    revised = [each for each in ids if each in current and current[each].revision > 1]
     for some in batches(revised):
         for row in connection.execute(_VERSIONS, {"ids": list(some)}):
             now = current[row.record_id]

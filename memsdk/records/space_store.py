@@ -9,13 +9,14 @@ from dataclasses import asdict
 from typing import cast
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from memsdk.models import Task
 from memsdk.ports import Clock, EmbedderSpec, Space
 from memsdk.records import ledger
 from memsdk.records.database import Database
 from memsdk.records.outbox_store import last_seq
+from memsdk.records.rows import AnyRow
 from memsdk.records.schema import counters, embedders, spaces
 from memsdk.testing import failpoints
 
@@ -90,11 +91,16 @@ class SqlSpaces:
         return sorted({row.collection for row in rows} - used)
 
     def _register(self, connection: Connection, spec: EmbedderSpec) -> None:
-        id = spec_id(spec)
-        if connection.execute(sa.select(embedders.c.id).where(embedders.c.id == id)).first() is None:
+        own_id = spec_id(spec)
+        if connection.execute(sa.select(embedders.c.id).where(embedders.c.id == own_id)).first() is None:
             connection.execute(
                 sa.insert(embedders),
-                {"id": id, "spec": encode_spec(spec), "state": "building", "created_at": self._clock.now()},
+                {
+                    "id": own_id,
+                    "spec": encode_spec(spec),
+                    "state": "building",
+                    "created_at": self._clock.now(),
+                },
             )
 
 
@@ -119,7 +125,7 @@ def _begin_space(connection: Connection, task: Task, fingerprint: str, *, start:
         connection.execute(sa.update(spaces).where(mine).values(state="building", start_seq=start))
 
 
-def _space(row: Row[tuple[object, ...]]) -> Space:
+def _space(row: AnyRow) -> Space:
     return Space(
         task=Task(row.task), fingerprint=row.fingerprint, collection=row.collection, state=row.state,
         start_seq=row.start_seq,

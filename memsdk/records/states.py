@@ -46,22 +46,26 @@ def read_states(connection: Connection, ids: Sequence[UUID], *, neighbours: int)
     """A value a record, in the order asked; one without revisions where the record is gone."""
     wanted = list(dict.fromkeys(ids))
     rows = fetch_rows(connection, wanted)
-    current = {id: to_record(row) for id, row in rows.items()}
+    current = {each: to_record(row) for each, row in rows.items()}
     past = fetch_past(connection, wanted, current)
     around = _neighbours(connection, list(current.values()), count=neighbours) if neighbours else {}
-    gone = _last_entries(connection, [id for id in wanted if id not in current])
-    states = {id: Indexable(id=id, seq=gone.get(id, 0), revisions=()) for id in wanted if id not in current}
-    for id, record in current.items():
-        before, after = around.get(id, ((), ()))
-        states[id] = Indexable(
-            id=id,
-            seq=rows[id].index_seq,
-            revisions=(*past.get(id, ()), record),
+    gone = _last_entries(connection, [each for each in wanted if each not in current])
+    states = {
+        each: Indexable(id=each, seq=gone.get(each, 0), revisions=())
+        for each in wanted
+        if each not in current
+    }
+    for each, record in current.items():
+        before, after = around.get(each, ((), ()))
+        states[each] = Indexable(
+            id=each,
+            seq=rows[each].index_seq,
+            revisions=(*past.get(each, ()), record),
             before=before,
             after=after,
-            points=rows[id].points,
+            points=rows[each].points,
         )
-    return [states[id] for id in ids]
+    return [states[each] for each in ids]
 
 
 def _last_entries(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, int]:

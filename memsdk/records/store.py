@@ -7,7 +7,19 @@ from pathlib import Path
 from typing import Literal
 
 from memsdk.clock import SystemClock
-from memsdk.ports import Clock
+from memsdk.ports import (
+    Clock,
+    Documents,
+    Eraser,
+    Outbox,
+    OutboxState,
+    RecallLog,
+    Records,
+    Sessions,
+    Spaces,
+    StoreAdmin,
+    Transfer,
+)
 from memsdk.records.admin import SqlAdmin
 from memsdk.records.clients import Clients
 from memsdk.records.database import Database, default_free_bytes
@@ -28,17 +40,20 @@ class SqlStore:
 
     def __init__(self, database: Database, clients: Clients, *, clock: Clock, neighbours: int) -> None:
         self._database, self._clients = database, clients
-        self.admin = SqlAdmin(database)
+        self.admin: StoreAdmin = SqlAdmin(database)
         keys = Keys(self.admin.secret())
-        self.records = SqlRecords(database, keys=keys, clock=clock, neighbours=neighbours)
-        self.outbox = SqlOutbox(database, clients)
-        self.outbox_state = self.outbox
-        self.eraser = SqlEraser(database, clock=clock, neighbours=neighbours)
-        self.recall_log = SqlRecallLog(database, clock=clock)
-        self.documents = SqlDocuments(database, keys=keys, clock=clock, neighbours=neighbours)
-        self.sessions = SqlSessions(database, clock=clock)
-        self.spaces = SqlSpaces(database, clock=clock)
-        self.transfer = SqlTransfer(database, keys=keys)
+        self.records: Records = SqlRecords(database, keys=keys, clock=clock, neighbours=neighbours)
+        outbox = SqlOutbox(database, clients)
+        self.outbox: Outbox = outbox
+        self.outbox_state: OutboxState = outbox
+        eraser = SqlEraser(database, clock=clock, neighbours=neighbours)
+        eraser.finish()
+        self.eraser: Eraser = eraser
+        self.recall_log: RecallLog = SqlRecallLog(database, clock=clock)
+        self.documents: Documents = SqlDocuments(database, keys=keys, clock=clock, neighbours=neighbours)
+        self.sessions: Sessions = SqlSessions(database, clock=clock)
+        self.spaces: Spaces = SqlSpaces(database, clock=clock)
+        self.transfer: Transfer = SqlTransfer(database, keys=keys)
 
     @property
     def token(self) -> str:
@@ -83,7 +98,6 @@ def open_store(
     try:
         clients = Clients(database.path.parent)
         store = SqlStore(database, clients, clock=clock or SystemClock(), neighbours=neighbours)
-        store.eraser.finish()
     except BaseException:
         database.close()
         raise

@@ -83,10 +83,10 @@ class SqlTransfer:
             with self._database.read() as connection:
                 current = {row.id: to_record(row) for row in connection.execute(statement.where(*beyond))}
                 past = fetch_past(connection, list(current), current)
-            for id, record in current.items():
+            for each, record in current.items():
                 yield {
                     "type": "record",
-                    **_Exported(record=record, past=past.get(id, [])).model_dump(mode="json"),
+                    **_Exported(record=record, past=past.get(each, [])).model_dump(mode="json"),
                 }
             if len(current) < PAGE:
                 return
@@ -152,10 +152,10 @@ class SqlTransfer:
             ):
                 known.add(source)
         fresh = []
-        for id, entry in unique.items():
+        for each, entry in unique.items():
             key = self._keys.external(as_draft(entry.record))
             held = sa.select(records.c.id).where(records.c.external_key == key)
-            if id in taken or (entry.record.source_id is not None and entry.record.source_id not in known):
+            if each in taken or (entry.record.source_id is not None and entry.record.source_id not in known):
                 continue
             if key is not None and (key in keys or connection.execute(held).first() is not None):
                 continue

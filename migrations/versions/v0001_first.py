@@ -51,10 +51,6 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _where(condition: str) -> dict[str, sa.TextClause]:
-    return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}
-
-
 def _records() -> None:
     op.create_table(
         "texts",
@@ -91,25 +87,41 @@ def _records() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_records")),
     )
     op.create_index("ix_records_content_key", "records", ["content_key"])
-    op.create_index("ix_records_expiry", "records", ["expires_at"], **_where("expires_at IS NOT NULL"))
+    op.create_index(
+        "ix_records_expiry",
+        "records",
+        ["expires_at"],
+        sqlite_where=sa.text("expires_at IS NOT NULL"),
+        postgresql_where=sa.text("expires_at IS NOT NULL"),
+    )
     op.create_index(
         "ix_records_external_key",
         "records",
         ["external_key"],
         unique=True,
-        **_where("external_key IS NOT NULL"),
+        sqlite_where=sa.text("external_key IS NOT NULL"),
+        postgresql_where=sa.text("external_key IS NOT NULL"),
     )
     op.create_index(
         "ix_records_session",
         "records",
         ["session_id", "user_id", "position"],
-        **_where("session_id IS NOT NULL"),
+        sqlite_where=sa.text("session_id IS NOT NULL"),
+        postgresql_where=sa.text("session_id IS NOT NULL"),
     )
     op.create_index(
-        "ix_records_source", "records", ["source_id", "position"], **_where("source_id IS NOT NULL")
+        "ix_records_source",
+        "records",
+        ["source_id", "position"],
+        sqlite_where=sa.text("source_id IS NOT NULL"),
+        postgresql_where=sa.text("source_id IS NOT NULL"),
     )
     op.create_index(
-        "ix_records_superseded_by", "records", ["superseded_by"], **_where("superseded_by IS NOT NULL")
+        "ix_records_superseded_by",
+        "records",
+        ["superseded_by"],
+        sqlite_where=sa.text("superseded_by IS NOT NULL"),
+        postgresql_where=sa.text("superseded_by IS NOT NULL"),
     )
     op.create_index("ix_records_user", "records", ["user_id", "id"])
     op.create_table(
@@ -153,7 +165,13 @@ def _index() -> None:
         sa.Column("applied_at", sa.Float()),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_outbox")),
     )
-    op.create_index("ix_outbox_open", "outbox", ["owner", "seq"], **_where("state = 0"))
+    op.create_index(
+        "ix_outbox_open",
+        "outbox",
+        ["owner", "seq"],
+        sqlite_where=sa.text("state = 0"),
+        postgresql_where=sa.text("state = 0"),
+    )
     op.create_index("ix_outbox_record", "outbox", ["record_id", "seq"])
     op.create_table(
         "embedders",

@@ -15,6 +15,7 @@ from memsdk.testing.store_contract import Open, StoreContract
 class TestSqlite(StoreContract):
     @pytest.fixture
     def opened(self, tmp_path: Path) -> Iterator[Open]:
+        """Makes new stores."""
         stores: list[SqlStore] = []
 
         def fresh(clock: Clock) -> Store:

@@ -21,6 +21,7 @@ from memsdk.testing.store_contract import EVERYTHING, fact, texts
 
 @pytest.fixture
 def connection(tmp_path: Path) -> Iterator[Connection]:
+    """An empty database."""
     engine = sa.create_engine(f"sqlite:///{tmp_path / 'memory.db'}")
     with engine.connect() as opened:
         yield opened

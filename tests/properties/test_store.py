@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from memsdk.models import Draft, Kind, Scope
+from memsdk.models import Draft, Kind, Record, Scope
 from memsdk.ports import RecordFilter
 from memsdk.records import open_store
 from memsdk.testing.store_contract import EVERYTHING, texts
@@ -30,6 +30,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(user=USERS, session=SESSIONS, some=st.lists(TEXTS, min_size=1, max_size=4))
     def add(self, user: str | None, session: str | None, some: list[str]) -> None:
+        """Add texts; the same in one scope is the same record."""
         scope = Scope(user_id=user, session_id=session)
         drafts = [Draft(kind=Kind.MEMORY, text=text, scope=scope) for text in some]
         for text, written in zip(some, self.store.records.add(drafts, owner=None), strict=True):
@@ -46,6 +47,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule(data=st.data(), text=TEXTS)
     def update(self, data: st.DataObject, text: str) -> None:
+        """Write a revision."""
         id_ = data.draw(st.sampled_from(sorted(self.model)))
         (record,) = [one for one in self._all() if str(one.id) == id_]
         self.store.records.update(record.id, visible=EVERYTHING, owner=None, text=text)
@@ -55,6 +57,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model)
     @rule(data=st.data())
     def forget(self, data: st.DataObject) -> None:
+        """Erase a record."""
         id_ = data.draw(st.sampled_from(sorted(self.model)))
         (record,) = [one for one in self._all() if str(one.id) == id_]
         self.store.eraser.forget(RecordFilter(ids=(record.id,)), owner=None)
@@ -62,11 +65,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(user=st.sampled_from(["ana", "bo"]))
     def forget_user(self, user: str) -> None:
+        """Erase a user."""
         self.store.eraser.forget_users([user], owner=None)
         self.model = {id_: said_ for id_, said_ in self.model.items() if self.scopes[id_][0] != user}
 
     @rule()
     def drain(self) -> None:
+        """Index what waits, as the indexer does."""
         while changes := self.store.outbox.claim(owner="x", limit=3):
             states = self.store.outbox.read([change.record for change in changes], neighbours=2)
             for state in states:
@@ -82,14 +87,16 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
+        """Every record, with its history."""
         found = {str(record.id): texts(self.store.records.history(record.id)) for record in self._all()}
         assert found == self.model
 
     def teardown(self) -> None:
+        """Close and remove."""
         self.store.close()
         self.folder.cleanup()
 
-    def _all(self) -> list:  # type: ignore[type-arg]  # of records
+    def _all(self) -> list[Record]:
         return self.store.records.page(EVERYTHING, limit=10_000)
 
 

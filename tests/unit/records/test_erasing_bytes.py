@@ -14,7 +14,7 @@ import pytest
 from memsdk.models import Document, Draft, Kind, Scope
 from memsdk.ports import RecordFilter
 from memsdk.records import SqlStore, open_store
-from memsdk.testing.store_contract import START, EVERYTHING, chunk, document, entry
+from memsdk.testing.store_contract import EVERYTHING, START, chunk, document, entry
 
 SIZES = (16, 40, 200, 900, 2_000, 4_000, 5_000, 50_000)
 PROBE = 12
@@ -32,12 +32,15 @@ class Life:
 
     @property
     def store(self) -> SqlStore:
+        """One of the connections."""
         return self.chance.choice(self.stores)
 
     def text(self) -> str:
+        """A text that is found nowhere else."""
         return self.chance.randbytes(self.chance.choice(SIZES) // 2).hex()
 
     def add(self) -> None:
+        """Remember some texts."""
         drafts = []
         for _ in range(self.chance.randint(1, 5)):
             scope = Scope(user_id="u", session_id=self.chance.choice(["s", None]))
@@ -46,12 +49,14 @@ class Life:
             self.living[written.record.id] = [draft.text, str(draft.metadata["m"])]
 
     def update(self) -> None:
+        """Revise a record."""
         if self.living:
             id_, text = self.chance.choice(list(self.living)), self.text()
             self.store.records.update(id_, visible=EVERYTHING, owner=None, text=text)
             self.living[id_].append(text)
 
     def forget(self) -> None:
+        """Forget up to three records."""
         if self.living:
             ids = self.chance.sample(list(self.living), min(len(self.living), self.chance.randint(1, 3)))
             self.store.eraser.forget(RecordFilter(ids=tuple(ids)), owner=None)
@@ -59,6 +64,7 @@ class Life:
                 self.gone += self.living.pop(id_)
 
     def ask(self) -> None:
+        """Log a recall and what was answered."""
         logged = replace(entry(self.text(), list(self.living)[:3]), id=UUID(int=self.chance.getrandbits(128)))
         self.store.recall_log.log([logged])
         output = self.text()
@@ -68,6 +74,7 @@ class Life:
         self.gone += [logged.query, output]  # by the expiry at the end
 
     def ingest(self) -> None:
+        """Add a document, shorten it, remove it."""
         source: Document = document(self.text()[:40]).model_copy(update={"title": self.text()})
         pieces = [chunk(self.text(), n) for n in range(4)]
         stored, *_ = self.store.documents.replace(source, chunks=pieces, owner=None)

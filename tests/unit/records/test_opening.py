@@ -18,7 +18,8 @@ from memsdk.errors import (
     StoreReadOnlyError,
     StoreVersionError,
 )
-from memsdk.records import open_store
+from memsdk.models import Draft
+from memsdk.records import SqlStore, open_store
 from memsdk.testing.store_contract import EVERYTHING, fact, said, texts
 
 as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
@@ -125,7 +126,7 @@ def test_a_locked_database_is_named_after_the_timeout(tmp_path: Path) -> None:
 def test_a_reader_delays_the_truncation_and_the_next_open_finishes_it(tmp_path: Path) -> None:
     """A forgotten text must not stay in the log because somebody was reading."""
     store = open_store(tmp_path)
-    (written,) = store.records.add([fact("the marker text")], owner=None)
+    store.records.add([fact("the marker text")], owner=None)
     reader = sqlite3.connect(tmp_path / "memory.db", isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM texts").fetchone()
@@ -146,9 +147,9 @@ def test_little_free_space_is_named_before_a_write(tmp_path: Path) -> None:
     store = open_store(tmp_path, free_bytes=lambda folder: free[0])
     store.records.add([fact("x")], owner=None)
     free[0] = 10**6
+    drafts = [fact(f"{n}") for n in range(99)]  # the disk is looked at now and then, not at each write
     with pytest.raises(DiskFullError, match="free some space"):
-        for n in range(200):
-            store.records.add([fact(f"{n}")], owner=None)
+        _add_each(store, drafts)
     free[0] = 10**12
     store.records.add([fact("y")], owner=None)
     store.close()
@@ -175,3 +176,8 @@ def test_a_synchronous_mode_that_does_not_exist_is_refused(tmp_path: Path) -> No
     """OFF would break the first promise."""
     with pytest.raises(StoreError, match="FULL"):
         open_store(tmp_path, synchronous="OFF")  # type: ignore[arg-type]  # what is tested
+
+
+def _add_each(store: SqlStore, drafts: list[Draft]) -> None:
+    for draft in drafts:
+        store.records.add([draft], owner=None)
