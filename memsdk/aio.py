@@ -369,6 +369,10 @@ class AsyncMemory:
         """See `Memory.reindex`."""
         return await self._run(self._memory.reindex, embedder=embedder, progress=progress)
 
+    async def retire(self) -> builtins.list[str]:
+        """See `Memory.retire`."""
+        return await self._run(self._memory.retire)
+
     async def optimize(self) -> bool:
         """See `Memory.optimize`."""
         return await self._run(self._memory.optimize)

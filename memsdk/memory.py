@@ -370,6 +370,13 @@ class Memory:
         """Build all vectors anew, with another embedder if one is given, while the old ones serve; then switch."""
         self._parts.reindex(embedder, progress=progress)
 
+    def retire(self) -> builtins.list[str]:
+        """Drop the vectors that no task uses any more, after a `reindex`; returns the collections' names.
+
+        Until then a `reindex` back to the embedder before is quick: only what changed since is embedded again.
+        """
+        return self._parts.rebuilder.retire()
+
     def optimize(self) -> bool:
         """Build the search graphs beside the serving ones; worth it beyond some 20,000 records. True if one was built."""
         return self._parts.optimize()
