@@ -20,9 +20,10 @@ from memsdk.testing import failpoints
 
 PENDING, APPLIED, SETTLED = 0, 1, 2
 
+_IS_PENDING = outbox.c.state == sa.literal_column("0")  # a literal, so that the partial index is used
 _COLUMNS = sa.select(outbox.c.seq, outbox.c.record_id)
-_FREE = _COLUMNS.where(outbox.c.state == PENDING, outbox.c.owner.is_(None)).order_by(outbox.c.seq)
-_OWNERS = sa.select(outbox.c.owner).where(outbox.c.state == PENDING, outbox.c.owner.is_not(None)).distinct()
+_FREE = _COLUMNS.where(_IS_PENDING, outbox.c.owner.is_(None)).order_by(outbox.c.seq)
+_OWNERS = sa.select(outbox.c.owner).where(_IS_PENDING, outbox.c.owner.is_not(None)).distinct()
 _CURRENT = sa.select(records.c.id, records.c.index_seq).where(
     records.c.id.in_(sa.bindparam("ids", expanding=True))
 )
@@ -59,9 +60,7 @@ class SqlOutbox:
         with self._database.write() as connection:
             if dead:
                 connection.execute(
-                    sa.update(outbox)
-                    .where(outbox.c.state == PENDING, outbox.c.owner.in_(dead))
-                    .values(owner=None)
+                    sa.update(outbox).where(_IS_PENDING, outbox.c.owner.in_(dead)).values(owner=None)
                 )
             changes = [Change(*row) for row in connection.execute(_FREE.limit(limit))]
             for start in range(0, len(changes), BATCH):
@@ -154,9 +153,7 @@ class SqlOutbox:
             for start in range(0, len(changes), BATCH):
                 seqs = [change.seq for change in changes[start : start + BATCH]]
                 connection.execute(
-                    sa.update(outbox)
-                    .where(outbox.c.seq.in_(seqs), outbox.c.state == PENDING)
-                    .values(owner=None)
+                    sa.update(outbox).where(outbox.c.seq.in_(seqs), _IS_PENDING).values(owner=None)
                 )
 
     def pending(self) -> int:
@@ -164,13 +161,13 @@ class SqlOutbox:
         with self._database.read() as connection:
             return int(
                 connection.execute(
-                    sa.select(sa.func.count()).select_from(outbox).where(outbox.c.state == PENDING)
+                    sa.select(sa.func.count()).select_from(outbox).where(_IS_PENDING)
                 ).scalar_one()
             )
 
     def waiting(self) -> list[UUID]:
         """The records with an entry that is not applied yet."""
-        statement = sa.select(outbox.c.record_id).where(outbox.c.state == PENDING).distinct()
+        statement = sa.select(outbox.c.record_id).where(_IS_PENDING).distinct()
         with self._database.read() as connection:
             return list(connection.execute(statement).scalars())
 

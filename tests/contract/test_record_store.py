@@ -9,7 +9,8 @@ import pytest
 
 from memsdk.ports import Clock, Store
 from memsdk.records import SqlStore, open_store
-from memsdk.testing.store_contract import Open, StoreContract
+from memsdk.testing.store_contract import StoreContract
+from memsdk.testing.store_drafts import Open
 
 
 class TestSqlite(StoreContract):

@@ -16,7 +16,7 @@ from memsdk.migrations.runner import config, downgrade, known_revisions, upgrade
 from memsdk.records import open_store
 from memsdk.records.opening import HEAD
 from memsdk.records.schema import metadata
-from memsdk.testing.store_contract import EVERYTHING, fact, texts
+from memsdk.testing.store_drafts import EVERYTHING, fact, texts
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from memsdk.models import Draft, Kind, Record, Scope
 from memsdk.ports import RecordFilter
 from memsdk.records import open_store
-from memsdk.testing.store_contract import EVERYTHING, texts
+from memsdk.testing.store_drafts import EVERYTHING, texts
 
 USERS = st.sampled_from(["ana", "bo", None])
 SESSIONS = st.sampled_from(["s", None])

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from memsdk.records import open_store
-from memsdk.testing.store_contract import EVERYTHING, fact, said
+from memsdk.testing.store_drafts import EVERYTHING, fact, said
 
 WRITER = """
 import sys
 from pathlib import Path
 from memsdk.records import open_store
-from memsdk.testing.store_contract import fact
+from memsdk.testing.store_drafts import fact
 store = open_store(Path(sys.argv[1]))
 for n in range(int(sys.argv[3])):
     store.records.add([fact(f"{sys.argv[2]} {n}")], owner=store.token)

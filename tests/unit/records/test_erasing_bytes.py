@@ -14,7 +14,7 @@ import pytest
 from memsdk.models import Document, Draft, Kind, Scope
 from memsdk.ports import RecordFilter
 from memsdk.records import SqlStore, open_store
-from memsdk.testing.store_contract import EVERYTHING, START, chunk, document, entry
+from memsdk.testing.store_drafts import EVERYTHING, START, chunk, document, entry
 
 SIZES = (16, 40, 200, 900, 2_000, 4_000, 5_000, 50_000)
 PROBE = 12

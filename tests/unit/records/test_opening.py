@@ -20,7 +20,7 @@ from memsdk.errors import (
 )
 from memsdk.models import Draft
 from memsdk.records import SqlStore, open_store
-from memsdk.testing.store_contract import EVERYTHING, fact, said, texts
+from memsdk.testing.store_drafts import EVERYTHING, fact, said, texts
 
 as_root = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 
