@@ -100,8 +100,6 @@ class Memory:
             raise ClosedError("this memory was closed; open it again with Memory.open(...)")
         return self._open_parts
 
-    # -- writing ---------------------------------------------------------------------------------------
-
     @overload
     def remember(  # type: ignore[overload-overlap]  # a str is a sequence of str
         self, content: str | ChatMessage, *, user_id: str | None = None, agent_id: str | None = None,
@@ -229,8 +227,6 @@ class Memory:
             before=before, older_than=older_than,
         )  # fmt: skip
 
-    # -- reading ---------------------------------------------------------------------------------------
-
     def recall(
         self,
         query: str,
@@ -337,8 +333,6 @@ class Memory:
         return self._parts.access.feedback(
             recall, users=None, output=output, score=score, used=used, metadata=metadata
         )
-
-    # -- the store -------------------------------------------------------------------------------------
 
     def scoped(
         self, *, user_id: str | None = None, agent_id: str | None = None, session_id: str | None = None
