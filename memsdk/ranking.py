@@ -6,7 +6,7 @@ score where the leg was cut off at its depth (it can't be more), else 0. Recipro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -24,6 +24,10 @@ class Weights:
 
     dense: float
     lexical: float
+
+    def by_leg(self) -> dict[str, float]:
+        """The weight of each leg, by the name of its vector."""
+        return {"dense": self.dense, "bm25": self.lexical}
 
 
 EVEN = Weights(dense=0.5, lexical=0.5)
@@ -54,28 +58,48 @@ class Candidate:
         )
 
 
-def fuse(legs: Mapping[str, Sequence[PointHit]], *, weights: Weights, depth: int = DEPTH) -> list[Candidate]:
+def best_scores(searches: Iterable[Mapping[str, Sequence[PointHit]]]) -> dict[str, float]:
+    """The best score of each leg over several searches of one space, where it is above 0."""
+    best: dict[str, float] = {}
+    for legs in searches:
+        for name, hits in legs.items():
+            if hits and hits[0].score > best.get(name, 0.0):
+                best[name] = hits[0].score
+    return best
+
+
+def fuse(
+    legs: Mapping[str, Sequence[PointHit]],
+    *,
+    weights: Weights,
+    depth: int = DEPTH,
+    best: Mapping[str, float] | None = None,
+) -> list[Candidate]:
     """One list of records, best first, from the legs' lists of points. A record counts by its best point in each leg.
 
-    Scores lie in 0..1. Where only one leg found anything, it decides alone.
+    Scores lie in 0..1. A leg without any score above 0 has no say.
 
     Args:
         legs: points by leg name, best first.
         depth: how many points a leg was asked for.
+        best: what to divide each leg's scores by; kinds that share a space share it, so that their scores compare.
     """
-    share = {"dense": weights.dense, "bm25": weights.lexical}
-    useful = {name: hits for name, hits in legs.items() if hits and hits[0].score > 0}
-    total = sum(share[name] for name in useful)
+    best = best_scores([legs]) if best is None else best
+    share = {name: weight for name, weight in weights.by_leg().items() if name in best and weight}
+    total = sum(share.values())
     found: dict[UUID, Candidate] = {}
     least: dict[str, float] = {}
-    for name, hits in useful.items():
-        scale = share[name] / total / hits[0].score
-        for rank, hit in enumerate(hits, 1):
+    for name, weight in share.items():
+        hits = legs.get(name, ())
+        scale = weight / total / best[name]
+        rank = 0
+        for hit in hits:
             record = UUID(str(hit.payload[RECORD]))
             candidate = found.get(record)
             if candidate is None:
                 candidate = found[record] = Candidate(record=record, revision=int(str(hit.payload[REVISION])))
             if name not in candidate.legs:
+                rank += 1
                 candidate.legs[name] = (rank, hit.score)
                 candidate.parts[name] = scale * max(0.0, hit.score)
         least[name] = scale * max(0.0, hits[-1].score) if len(hits) >= depth else 0.0
@@ -86,9 +110,10 @@ def fuse(legs: Mapping[str, Sequence[PointHit]], *, weights: Weights, depth: int
 
 
 def merge(by_kind: Mapping[Kind, Sequence[Candidate]]) -> list[tuple[Kind, Candidate]]:
-    """The kinds' lists as one, by score: min-max scores of one query are comparable enough between kinds.
+    """The kinds' lists as one, by score. Ties go to the kind named first.
 
-    Ties go to the kind named first.
+    Divided by the same best scores, kinds in one space compare: on a store of chats and documents the mixed list kept
+    the quality of each kind searched alone (docs/ranking.md).
     """
     order = {kind: number for number, kind in enumerate(by_kind)}
     pooled = [(kind, candidate) for kind, candidates in by_kind.items() for candidate in candidates]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -21,7 +21,7 @@ from memsdk.ports import (
     SearchRequest,
     SearchResult,
 )
-from memsdk.ranking import DEFAULT_WEIGHTS, DEPTH, Candidate, fuse, merge
+from memsdk.ranking import DEFAULT_WEIGHTS, DEPTH, Candidate, best_scores, fuse, merge
 from memsdk.recalled import Recall
 from memsdk.spaces import DENSE, SPARSE, Serving, ServingSpaces
 
@@ -83,10 +83,7 @@ class Recaller:
         now = self._clock.now()
         serving = self._serving.current()
         found, embed_s = self._search(question, serving=serving, at=question.as_of or now)
-        depth = _depth(question.k)
-        ranked = merge(
-            {kind: fuse(legs, weights=DEFAULT_WEIGHTS[kind], depth=depth) for kind, legs in found.items()}
-        )
+        ranked = merge(_fused(found, serving=serving, depth=_depth(question.k)))
         hits = self._hits(question, [candidate for _, candidate in ranked], at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
         recall = Recall(
@@ -218,3 +215,17 @@ class Recaller:
 def _depth(k: int) -> int:
     """How many points each leg brings: twice k, and never few, as fusion needs them."""
     return max(DEPTH, 2 * k)
+
+
+def _fused(
+    found: Mapping[Kind, SearchResult], *, serving: Serving, depth: int
+) -> dict[Kind, list[Candidate]]:
+    """Each kind's legs fused; kinds of one collection are measured by the same best scores."""
+    spaces: dict[str, list[SearchResult]] = {}
+    for kind, legs in found.items():
+        spaces.setdefault(serving.collection(kind), []).append(legs)
+    best = {collection: best_scores(searches) for collection, searches in spaces.items()}
+    return {
+        kind: fuse(legs, weights=DEFAULT_WEIGHTS[kind], depth=depth, best=best[serving.collection(kind)])
+        for kind, legs in found.items()
+    }
