@@ -13,7 +13,17 @@ from collections.abc import Callable, Sequence
 from memsdk.errors import IndexingError, MemsdkError
 from memsdk.payloads import Hasher
 from memsdk.pointing import LineVectors, PointBuilder
-from memsdk.ports import Change, Chunker, Index, Indexable, LexicalEncoder, Outbox, OutboxState, Owner
+from memsdk.ports import (
+    Change,
+    Chunker,
+    Index,
+    Indexable,
+    LexicalEncoder,
+    Outbox,
+    OutboxCare,
+    OutboxState,
+    Owner,
+)
 from memsdk.spaces import Serving, ServingSpaces
 from memsdk.testing.failpoints import reach
 
@@ -29,6 +39,7 @@ class Indexer:
         *,
         outbox: Outbox,
         state: OutboxState,
+        care: OutboxCare,
         index: Index,
         serving: ServingSpaces,
         lexical: LexicalEncoder,
@@ -39,6 +50,7 @@ class Indexer:
     ) -> None:
         self._outbox = outbox
         self._state = state
+        self._care = care
         self._index = index
         self._serving = serving
         self._lexical = lexical
@@ -67,7 +79,7 @@ class Indexer:
             try:
                 self._apply(batch)
             except MemsdkError as error:
-                self._state.release(changes[start:])
+                self._outbox.release(changes[start:])
                 error.add_note(
                     "what was written is safe in the store and will be indexed later; recall can't find it yet"
                 )
@@ -81,7 +93,7 @@ class Indexer:
             try:
                 self._apply(changes)
             except MemsdkError:
-                self._state.release(changes)
+                self._outbox.release(changes)
                 raise
         return len(changes)
 
@@ -123,7 +135,7 @@ class Indexer:
         self._unsettled.clear()
         generation, upto = self._index.generation, time.monotonic()
         self._index.flush()
-        return self._outbox.settle(generation=generation, upto=upto)
+        return self._care.settle(generation=generation, upto=upto)
 
     def builder(self, serving: Serving) -> PointBuilder:
         """What makes points for these spaces."""
@@ -174,5 +186,5 @@ class Indexer:
         """After a change of the engine's run, send again what the last one may have lost."""
         generation = self._index.generation
         if generation != self._recovered:
-            self._outbox.recover(generation=generation)
+            self._care.recover(generation=generation)
             self._recovered = generation

@@ -91,7 +91,9 @@ class Parts:
         serving = self.serving.current()
         chosen = serving.embedder if embedder is None else self.load(embedder)
         self.indexer.drain_all()
-        if self.serving.fingerprints(chosen.spec) == {task: space.fingerprint for task, space in serving.spaces.items()}:
+        if self.serving.fingerprints(chosen.spec) == {
+            task: space.fingerprint for task, space in serving.spaces.items()
+        }:
             self.verifier.refresh(progress=progress)  # the same vectors, written again where they are
         else:
             self.rebuilder.rebuild(chosen, progress=progress)

@@ -11,7 +11,7 @@ from memsdk.errors import IndexCorruptError
 from memsdk.indexing import Indexer
 from memsdk.models import Difference, Verification
 from memsdk.payloads import RECORD, STAMP
-from memsdk.ports import Index, OutboxState, Owner, StoreAdmin
+from memsdk.ports import Index, Outbox, OutboxState, Owner, StoreAdmin
 from memsdk.spaces import Serving, ServingSpaces
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ class Verifier:
     def __init__(
         self,
         *,
+        outbox: Outbox,
         state: OutboxState,
         index: Index,
         serving: ServingSpaces,
@@ -35,6 +36,7 @@ class Verifier:
         admin: StoreAdmin,
         owner: Owner,
     ) -> None:
+        self._outbox = outbox
         self._state = state
         self._index = index
         self._serving = serving
@@ -75,7 +77,7 @@ class Verifier:
 
     def _renew(self, records: Sequence[UUID], *, progress: Progress | None) -> None:
         for start in range(0, len(records), BATCH):
-            self._indexer.index_now(self._state.touch(records[start : start + BATCH], owner=self._owner()))
+            self._indexer.index_now(self._outbox.touch(records[start : start + BATCH], owner=self._owner()))
             if progress is not None:
                 progress(min(start + BATCH, len(records)), len(records))
         self._indexer.drain_all()

@@ -22,6 +22,7 @@ from memsdk.forgetting import Forgetter
 from memsdk.indexing import Indexer
 from memsdk.ingest.chunking import StructuralChunker
 from memsdk.ingest.files import FileReader
+from memsdk.inputs import clean_path
 from memsdk.models import Task
 from memsdk.parts import Parts
 from memsdk.payloads import Hasher
@@ -118,7 +119,7 @@ def _services(
     def refill() -> None:
         records = [record for record, _, _ in store.outbox_state.stamps()]
         for start in range(0, len(records), REFILL):
-            store.outbox_state.touch(records[start : start + REFILL])
+            store.outbox.touch(records[start : start + REFILL])
 
     def reload(spec: EmbedderSpec) -> Embedder:
         return from_spec(spec, runtime=runtime, allow_download=settings.allow_download)
@@ -128,7 +129,7 @@ def _services(
         refill=refill,
     )  # fmt: skip
     indexer = Indexer(
-        outbox=store.outbox, state=store.outbox_state, index=index, serving=serving, lexical=lexical, chunker=chunker,
+        outbox=store.outbox, state=store.outbox_state, care=store.outbox_care, index=index, serving=serving, lexical=lexical, chunker=chunker,
         hasher=hasher, owner=owner, neighbours=settings.neighbours,
     )  # fmt: skip
     background = Background(drainer=indexer, log=store.recall_log, enabled=settings.background)
@@ -164,7 +165,7 @@ def _services(
             background=background, clock=clock,
         ),
         verifier=Verifier(
-            state=store.outbox_state, index=index, serving=serving, indexer=indexer, admin=store.admin, owner=owner
+            outbox=store.outbox, state=store.outbox_state, index=index, serving=serving, indexer=indexer, admin=store.admin, owner=owner
         ),
         rebuilder=Rebuilder(
             spaces=store.spaces, outbox=store.outbox, state=store.outbox_state, index=index, serving=serving,
@@ -199,14 +200,17 @@ def _index(index: str | Index, *, folder: Path, idle_s: float) -> Index:
 
 
 def _folder(path: object) -> Path:
-    if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path):
-        raise InvalidInputError(f"the store's path is {path!r:.60}, expected a folder")
     if "://" in str(path):
-        raise InvalidInputError(f"{path} is a URL; this version keeps a store in a local folder")
-    folder = Path(path).expanduser()
-    if folder.exists() and not folder.is_dir():
-        raise StoreError(f"{folder} is a file; a store is a folder, name another path")
-    return folder.absolute()
+        raise InvalidInputError(f"{path!s:.200} is a URL; this version keeps a store in a local folder")
+    folder = clean_path(path, what="the store's path")
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder} is a file; a store is a folder, name another path")
+        return folder.absolute()
+    except OSError as error:
+        raise StoreError(
+            f"{str(folder)[:200]} can't be a store: {error.strerror}; name another path"
+        ) from error
 
 
 def _settings(given: Mapping[str, object]) -> Settings:

@@ -12,6 +12,7 @@ from memsdk.ports import (
     Documents,
     Eraser,
     Outbox,
+    OutboxCare,
     OutboxState,
     RecallLog,
     Records,
@@ -46,6 +47,7 @@ class SqlStore:
         outbox = SqlOutbox(database, clients)
         self.outbox: Outbox = outbox
         self.outbox_state: OutboxState = outbox
+        self.outbox_care: OutboxCare = outbox
         eraser = SqlEraser(database, clock=clock, neighbours=neighbours)
         eraser.finish()
         self.eraser: Eraser = eraser

@@ -191,7 +191,7 @@ class OutboxContract(OnStore):
         updated = revise(store, written.record.id, text="two")
         index_all(store)
         assert updated.seq is not None
-        store.outbox.settle(generation="g1", upto=time.monotonic() + 1)
+        store.outbox_care.settle(generation="g1", upto=time.monotonic() + 1)
         again = store.outbox.applied(changes_of([written]), states=stale, points=[1], generation="g1")
         assert [change.record for change in again] == [written.record.id]
         assert store.outbox_state.pending() == 1
@@ -202,7 +202,7 @@ class OutboxContract(OnStore):
         stale = store.outbox.read([written.record.id], neighbours=0)
         store.eraser.forget(RecordFilter(ids=(written.record.id,)), owner=None)
         index_all(store)
-        store.outbox.settle(generation="g1", upto=time.monotonic() + 1)
+        store.outbox_care.settle(generation="g1", upto=time.monotonic() + 1)
         assert store.outbox.applied(changes_of([written]), states=stale, points=[1], generation="g1")
         assert [change.record for change in store.outbox.claim(owner="x", limit=9)] == [written.record.id]
 
@@ -211,12 +211,12 @@ class OutboxContract(OnStore):
         store.records.add([fact("a"), fact("b")], owner=None)
         index_all(store, generation="g1")
         assert store.outbox_state.pending() == 0
-        assert store.outbox.recover(generation="g1") == 0
-        assert store.outbox.recover(generation="g2") == 2
+        assert store.outbox_care.recover(generation="g1") == 0
+        assert store.outbox_care.recover(generation="g2") == 2
         index_all(store, generation="g2")
-        assert store.outbox.settle(generation="g2", upto=time.monotonic() - 60) == 0
-        assert store.outbox.settle(generation="g2", upto=time.monotonic() + 1) == 2
-        assert store.outbox.recover(generation="g3") == 0
+        assert store.outbox_care.settle(generation="g2", upto=time.monotonic() - 60) == 0
+        assert store.outbox_care.settle(generation="g2", upto=time.monotonic() + 1) == 2
+        assert store.outbox_care.recover(generation="g3") == 0
 
     def test_a_dead_owners_claims_are_taken_over(self, store: Store) -> None:
         """What a killed process had claimed would never be indexed."""
@@ -228,7 +228,7 @@ class OutboxContract(OnStore):
         """Two processes that index the same entry do the work twice."""
         store.records.add([fact("a")], owner=store.token)
         assert store.outbox.claim(owner="me", limit=9) == []
-        store.outbox_state.release([Change(1, uuid4())])
+        store.outbox.release([Change(1, uuid4())])
         assert len(store.outbox.claim(owner="me", limit=9)) == 1
 
     def test_a_building_space_keeps_the_entries_it_must_replay(self, store: Store) -> None:
@@ -237,11 +237,11 @@ class OutboxContract(OnStore):
         store.spaces.begin(SPEC, {Task.CHAT: "f1"})
         store.records.add([fact("b")], owner=None)
         index_all(store)
-        store.outbox.settle(generation="g1", upto=time.monotonic() + 1)
+        store.outbox_care.settle(generation="g1", upto=time.monotonic() + 1)
         assert [change.seq for change in store.outbox_state.since(0, limit=9)] == [2]
-        assert store.outbox.recover(generation="g9") == 0
+        assert store.outbox_care.recover(generation="g9") == 0
         assert store.spaces.switch(SPEC, seen_seq=2)
-        store.outbox.settle(generation="g1", upto=time.monotonic() + 1)
+        store.outbox_care.settle(generation="g1", upto=time.monotonic() + 1)
         assert store.outbox_state.since(0, limit=9) == []
 
     def test_stamps_and_waiting_and_touch_agree(self, store: Store) -> None:
@@ -249,7 +249,7 @@ class OutboxContract(OnStore):
         written = store.records.add([fact("a"), fact("b")], owner=None)
         index_all(store)
         assert list(store.outbox_state.stamps()) == [(one.record.id, one.seq, 1) for one in written]
-        touched = store.outbox_state.touch([written[0].record.id, uuid4()])
+        touched = store.outbox.touch([written[0].record.id, uuid4()])
         assert len(touched) == 2
         assert set(store.outbox_state.waiting()) == {change.record for change in touched}
 

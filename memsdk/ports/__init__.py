@@ -1,0 +1,49 @@
+"""What the services need of the outside: one small Protocol each. Adapters implement them; wiring.py chooses."""
+
+from __future__ import annotations
+
+from memsdk.ports.embedding import Embedder, EmbedderSpec, LexicalEncoder, TokenCounter
+from memsdk.ports.index import Index, IndexAdmin, Leg, PointHit, SearchRequest, SearchResult, VectorIndex
+from memsdk.ports.ingest import Chunker, Message, Parsed, Reader, Section
+from memsdk.ports.outbox import Indexable, Outbox, OutboxCare, OutboxState, Owner, Space, Spaces
+from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions, Written
+from memsdk.ports.store import Clock, RecallEntry, RecallLog, Store, StoreAdmin, Transfer
+
+__all__ = [
+    "Change",
+    "Chunker",
+    "Clock",
+    "Documents",
+    "Embedder",
+    "EmbedderSpec",
+    "Eraser",
+    "Index",
+    "IndexAdmin",
+    "Indexable",
+    "Leg",
+    "LexicalEncoder",
+    "Message",
+    "Outbox",
+    "OutboxCare",
+    "OutboxState",
+    "Owner",
+    "Parsed",
+    "PointHit",
+    "Reader",
+    "RecallEntry",
+    "RecallLog",
+    "RecordFilter",
+    "Records",
+    "SearchRequest",
+    "SearchResult",
+    "Section",
+    "Sessions",
+    "Space",
+    "Spaces",
+    "Store",
+    "StoreAdmin",
+    "TokenCounter",
+    "Transfer",
+    "VectorIndex",
+    "Written",
+]

@@ -1,0 +1,78 @@
+"""What turns texts into vectors, and what counts their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from memsdk.models import Side, SparseVector, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderSpec:
+    """What decides an embedder's vectors. Stored, so that a store can load its embedder again.
+
+    Attributes:
+        name: what a person calls it: a preset, a folder or a hub id.
+        source: what loads it again: `packaged`, an absolute folder, or a hub id.
+        revision: the hub revision, where there is one.
+        weights: sha256 of the weight file(s).
+        tokenizer: sha256 of the tokenizer file(s).
+        pooling: `mean`, `cls`, ...
+        normalize: whether vectors are scaled to unit length (memsdk always does; kept for the record).
+        prefixes: task -> (query prefix, key prefix); a missing task has none.
+    """
+
+    name: str
+    source: str
+    revision: str | None = None
+    weights: str
+    tokenizer: str
+    pooling: str
+    dims: int
+    max_tokens: int
+    normalize: bool = True
+    prefixes: Mapping[Task, tuple[str, str]] = field(default_factory=dict)
+
+
+class Embedder(Protocol):
+    """Texts to unit vectors. Thread-safe."""
+
+    @property
+    def spec(self) -> EmbedderSpec:
+        """What decides this embedder's vectors."""
+
+    def embed(self, texts: Sequence[str], *, task: Task, side: Side) -> Vectors:
+        """Embed with the prefix of task and side: float32 [n, d], rows of unit length, in the order given."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, without prefix, special tokens or truncation."""
+
+
+class LexicalEncoder(Protocol):
+    """Texts to BM25 vectors; the index supplies the IDF."""
+
+    def encode_keys(self, texts: Sequence[str], *, average_length: float, b: float) -> list[SparseVector]:
+        """Term weights of texts that are found.
+
+        Args:
+            average_length: BM25's avgdl, in words.
+            b: how much long texts are discounted, 0 to 1.
+        """
+
+    def encode_query(self, text: str) -> SparseVector:
+        """Term weights of what is asked; empty where the text holds stopwords only."""
+
+
+class TokenCounter(Protocol):
+    """Counts tokens as the agent's LLM would."""
+
+    def count(self, text: str) -> int:
+        """How many tokens the text has."""
