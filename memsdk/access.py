@@ -148,7 +148,7 @@ class Access:
             recall.id if isinstance(recall, Recall) else inputs.clean_uuid(recall, what="recall"),
             output=None if output is None else inputs.clean_text(output, what="output"),
             score=inputs.clean_score(score),
-            used=[inputs.clean_uuid(item, what="used") for item in used],
+            used=inputs.clean_used(used),
             metadata=inputs.clean_metadata(metadata),
             visible=RecordFilter(users=users),
         )

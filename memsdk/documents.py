@@ -104,9 +104,13 @@ class DocumentShelf:
             if sources:
                 raise InvalidInputError("give sources or text, not both")
             named = _title(title, key)
+            key = inputs.clean_id(key, what="key")
+            media_type = inputs.clean_text(media_type, what="media_type", most=inputs.MAX_ID_CHARS)
             body = inputs.clean_text(text, most=MAX_TEXT_CHARS)
             everything = iter(parts.reader.read_text(body, title=named, media_type=media_type, key=key))
         else:
+            if title is not None or key is not None:
+                raise InvalidInputError("title and key go with text; a file has its own name and path")
             everything = _read(parts, inputs.clean_paths(sources), tally)
         for group in _grouped(parts, everything, scope=scope, metadata=extra):
             self._store(parts, group, scope=scope, tally=tally, on_source=on_source)

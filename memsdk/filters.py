@@ -77,7 +77,9 @@ def parse(filters: Mapping[str, object] | None) -> Filter | None:
     Raises:
         FilterError: an operator is unknown, an operand has the wrong type, or it is nested too deeply.
     """
-    return None if not filters else _parse_mapping(filters, depth=0)
+    if filters is None or (isinstance(filters, Mapping) and not filters):
+        return None
+    return _parse_mapping(filters, depth=0)
 
 
 def matches(condition: Filter, payload: Mapping[str, object]) -> bool:
@@ -146,22 +148,27 @@ def _parse_mapping(filters: Mapping[str, object], *, depth: int) -> Filter:
         raise FilterError(f"a filter is a mapping such as {{'tag': 'x'}}, not {type(filters).__name__}")
     if depth > MAX_DEPTH:
         raise FilterError(f"the filter is nested more than {MAX_DEPTH} deep; flatten it")
+    if not filters:
+        raise FilterError("a filter within a filter is empty, which everything would meet; leave it out")
     parts = [part for name, operand in filters.items() for part in _parse_item(name, operand, depth=depth)]
     return parts[0] if len(parts) == 1 else All(tuple(parts))
 
 
 def _parse_item(name: object, operand: object, *, depth: int) -> Iterable[Filter]:
     if not isinstance(name, str) or not name:
-        raise FilterError(f"a filter's field is a non-empty text, not {name!r}")
+        raise FilterError(f"a filter's field is a non-empty text, not {name!r:.80}")
+    _check_unicode(name)
     if name in ("$and", "$or"):
         if not isinstance(operand, Sequence) or isinstance(operand, str) or not operand:
             raise FilterError(f"{name} takes a non-empty list of filters, not {operand!r:.80}")
+        if len(operand) > MAX_VALUES:
+            raise FilterError(f"{name} takes at most {MAX_VALUES:,} filters, not {len(operand):,}")
         parts = tuple(_parse_mapping(part, depth=depth + 1) for part in operand)
         return [All(parts) if name == "$and" else AnyOf(parts)]
     if name == "$not":
         return [Not(_parse_mapping(_mapping(name, operand), depth=depth + 1))]
     if name.startswith("$"):
-        raise FilterError(f"unknown operator {name!r}; at the top there are $and, $or and $not")
+        raise FilterError(f"unknown operator {name!r:.80}; at the top there are $and, $or and $not")
     if not isinstance(operand, Mapping):
         return [_equals(name, operand)]
     if not operand:
@@ -179,7 +186,7 @@ def _parse_operator(field: str, operator: object, operand: object, *, depth: int
             return Not(_equals(field, operand))
         case "$in" | "$nin":
             if not isinstance(operand, Sequence) or isinstance(operand, str) or len(operand) > MAX_VALUES:
-                raise FilterError(f"{operator} of {field!r} takes a list of at most {MAX_VALUES} values")
+                raise FilterError(f"{operator} of {field!r} takes a list of at most {MAX_VALUES:,} values")
             found = AnyOf(tuple(_equals(field, value) for value in operand))
             return found if operator == "$in" else Not(found)
         case "$gt" | "$gte" | "$lt" | "$lte":
@@ -192,7 +199,7 @@ def _parse_operator(field: str, operator: object, operand: object, *, depth: int
             return Not(_parse_mapping({field: _mapping("$not", operand)}, depth=depth + 1))
         case _:
             known = "$eq $ne $in $nin $gt $gte $lt $lte $exists $not"
-            raise FilterError(f"unknown operator {operator!r} for {field!r}; there are {known}")
+            raise FilterError(f"unknown operator {operator!r:.80} for {field!r:.80}; there are {known}")
 
 
 def _equals(field: str, value: object) -> Filter:
@@ -205,6 +212,7 @@ def _equals(field: str, value: object) -> Filter:
             number = _finite(field, value)
             return Range(field=field, gte=number, lte=number)
         case str():
+            _check_unicode(value)
             return Match(field, (value,))
         case datetime() | date():
             moment = as_time(value)
@@ -244,6 +252,15 @@ def _finite(field: str, number: float) -> float:
     if not math.isfinite(as_float):
         raise FilterError(f"{field!r} is compared with a number that is not finite")
     return as_float
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise FilterError(
+            f"the filter holds a lone surrogate at position {error.start} of {text!a:.80}; nothing stored can match it"
+        ) from None
 
 
 def _mapping(operator: str, operand: object) -> Mapping[str, object]:

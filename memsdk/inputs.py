@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -106,9 +107,14 @@ def clean_time(value: object, *, what: str) -> datetime | None:
     moment = as_time(value) if isinstance(value, str | date) else None
     if moment is None:
         raise InvalidInputError(f"{what} is {value!r:.60}, expected a datetime or an ISO 8601 text")
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
-    return datetime.fromtimestamp(moment, UTC)
+    try:
+        if isinstance(value, datetime):
+            return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
+        return datetime.fromtimestamp(moment, UTC)
+    except (OverflowError, ValueError):
+        raise InvalidInputError(
+            f"{what} is {value!r:.60}, which in UTC is not in the years 1 to 9999"
+        ) from None
 
 
 def clean_expiry(*, expires_at: object, ttl: object, now: datetime) -> datetime | None:
@@ -118,12 +124,14 @@ def clean_expiry(*, expires_at: object, ttl: object, now: datetime) -> datetime 
     end = clean_time(expires_at, what="expires_at")
     if ttl is not None:
         seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds != seconds:  # NaN
             raise InvalidInputError(f"ttl is {ttl!r:.60}, expected a timedelta or a number of seconds")
         try:
             end = now + timedelta(seconds=seconds)
         except OverflowError:
-            raise InvalidInputError(f"ttl of {seconds:g} s ends beyond the year 9999; leave it out") from None
+            raise InvalidInputError(
+                f"ttl is {ttl!r:.60}, which ends beyond the year 9999; leave it out"
+            ) from None
     if end is not None and end <= now:
         raise InvalidInputError(f"it would expire at {end.isoformat()}, which is not in the future")
     return end
@@ -171,10 +179,31 @@ def clean_paths(value: object) -> list[Path]:
     listed = [value] if isinstance(value, str | Path) else value
     if not isinstance(listed, Sequence) or not listed:
         raise InvalidInputError(f"sources is {value!r:.40}, expected files or folders; a text goes in text=")
-    for item in listed:
-        if not isinstance(item, str | Path) or not str(item).strip() or "\0" in str(item):
-            raise InvalidInputError(f"a source is {item!r:.60}, expected the path of a file or folder")
-    return [Path(item).expanduser() for item in listed]
+    return [clean_path(item, what="a source") for item in listed]
+
+
+def clean_path(value: object, *, what: str) -> Path:
+    """A path, with `~` as the home that it stands for."""
+    if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+        raise InvalidInputError(f"{what} is {value!r:.60}, expected a path")
+    try:
+        os.fsencode(value)
+        return Path(value).expanduser()
+    except (RuntimeError, UnicodeEncodeError):  # no such home; a lone surrogate
+        raise InvalidInputError(f"{what} is {str(value)!a:.60}, which names no file or home here") from None
+
+
+def clean_user(user_id: object) -> tuple[str, ...] | None:
+    """The users that a listing or an export means: one, or None for everybody."""
+    user = clean_id(user_id, what="user_id")
+    return None if user is None else (user,)
+
+
+def clean_used(used: object) -> list[UUID]:
+    """The ids of the records that an answer used."""
+    if isinstance(used, str) or not isinstance(used, Iterable):
+        raise InvalidInputError(f"used is {used!r:.40}, expected a list of record ids")
+    return [clean_uuid(item, what="used") for item in used]
 
 
 def clean_score(score: object) -> float | None:

@@ -300,9 +300,8 @@ class Memory:
         after: UUID | str | None = None,
     ) -> builtins.list[Record]:
         """Records, oldest first: a user's own, or without a user_id everybody's. Page with `after`, the last id seen."""
-        users = None if user_id is None else (user_id,)
         return self._parts.access.list(
-            users=users,
+            users=inputs.clean_user(user_id),
             agent_id=agent_id,
             session_id=session_id,
             kinds=kinds,
@@ -381,18 +380,18 @@ class Memory:
 
     def backup(self, path: str | Path) -> Path:
         """Copy the store to a new folder while others write. Opening the copy rebuilds its index from SQL if it must."""
-        return self._parts.backup(Path(path))
+        return self._parts.backup(inputs.clean_path(path, what="path"))
 
     def export_jsonl(
         self, path: str | Path, *, user_id: str | None = None, progress: Progress | None = None
     ) -> int:
         """Write all that is needed to rebuild the store elsewhere, a JSON object a line; returns how many lines."""
-        users = None if user_id is None else (user_id,)
-        return transfer.export_jsonl(self._parts, Path(path), users=users, progress=progress)
+        file, users = inputs.clean_path(path, what="path"), inputs.clean_user(user_id)
+        return transfer.export_jsonl(self._parts, file, users=users, progress=progress)
 
     def import_jsonl(self, path: str | Path, *, progress: Progress | None = None) -> transfer.Imported:
         """Read what `export_jsonl` wrote; what the store has already is left as it is."""
-        return transfer.import_jsonl(self._parts, Path(path), progress=progress)
+        return transfer.import_jsonl(self._parts, inputs.clean_path(path, what="path"), progress=progress)
 
     def _scope(
         self, *, user_id: str | None, agent_id: str | None, session_id: str | None, shared: bool

@@ -18,7 +18,7 @@ _FIELDS = frozenset({"role", "content", "name", "time", "id", "metadata"})
 
 def drafts_of(content: object, *, like: Draft) -> list[Draft]:
     """A draft for each text or message, with the scope, times and metadata of `like` where it has none of its own."""
-    if isinstance(content, str | Mapping) or not isinstance(content, Sequence):
+    if isinstance(content, str | bytes | Mapping) or not isinstance(content, Sequence):
         return [_draft(content, like=like, what="the text")]
     if like.external_id is not None or like.supersedes is not None:
         raise InvalidInputError("id and supersedes go with one text; a message has its own `id`")

@@ -6,7 +6,7 @@ import builtins  # a method named `list` hides the type
 from typing import TYPE_CHECKING
 
 from memsdk import inputs
-from memsdk.errors import NotFoundError
+from memsdk.errors import InvalidInputError, NotFoundError
 from memsdk.models import Record, Session
 
 if TYPE_CHECKING:
@@ -37,10 +37,14 @@ class SessionShelf:
             NotFoundError: no such session within reach.
         """
         session = inputs.clean_id(session_id, what="session_id")
+        if session is None:
+            raise InvalidInputError(
+                "session_id is None, expected a session's id; `sessions.list()` shows them"
+            )
         user = inputs.clean_id(user_id, what="user_id")
         users = self._users if user is None else inputs.narrow(self._users, user)
         wanted = None if last is None else inputs.clean_limit(last, what="last")
-        records = self._memory._parts.store.sessions.transcript(str(session), users=users, last=wanted)  # noqa: SLF001
+        records = self._memory._parts.store.sessions.transcript(session, users=users, last=wanted)  # noqa: SLF001
         if not records:
             raise NotFoundError(
                 f"no session {session_id!r} in this scope; `sessions.list()` shows what there is"

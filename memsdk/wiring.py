@@ -53,6 +53,7 @@ def build(
 ) -> Parts:
     """Open the store folder and put its services together. See `Memory.open`."""
     folder = _folder(path)
+    _check_index(index)
     chosen = _settings(settings)
     runtime = Runtime(device=chosen.device, dtype=chosen.dtype, threads=chosen.threads)
 
@@ -191,12 +192,18 @@ def _index(index: str | Index, *, folder: Path, idle_s: float) -> Index:
             from memsdk.index.exact import ExactIndex
 
             return ExactIndex()
-        case str():
-            raise InvalidInputError(
-                f"index is {index!r}, expected embedded, embedded-inline, exact or an Index object"
-            )
         case _:
+            assert not isinstance(index, str)  # as checked
             return index
+
+
+def _check_index(index: object) -> None:
+    """Refuse before anything is made what `_index` can't use."""
+    named = isinstance(index, str) and index in ("embedded", "embedded-inline", "exact")
+    if not named and not callable(getattr(index, "upsert", None)):
+        raise InvalidInputError(
+            f"index is {index!r:.60}, expected embedded, embedded-inline, exact or an Index object"
+        )
 
 
 def _folder(path: object) -> Path:

@@ -95,7 +95,7 @@ class FileReader:
         known = self._by_suffix.get(suffix, plain.FORMAT)
         media_type = "text/tab-separated-values" if suffix == ".tsv" else known.media_types[0]
         source = Source(
-            key=_real(path).as_posix(), name=str(path), title=path.stem, media_type=media_type, data=data
+            key=_key(path), name=str(path), title=path.stem, media_type=media_type, data=data
         )
         return _parsed(source, known)
 
@@ -170,6 +170,11 @@ def _real(path: Path) -> Path:
         return path.resolve()
     except (OSError, RuntimeError):  # links in a circle
         return path.absolute()
+
+
+def _key(path: Path) -> str:
+    """The file's absolute path; bytes of its name that are no text are written as `\\xe9`."""
+    return _real(path).as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _parsed(source: Source, known: Format) -> list[Parsed]:
