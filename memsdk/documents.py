@@ -150,13 +150,16 @@ class DocumentShelf:
     ) -> None:
         """Keep a group of sources and index their changed chunks together."""
         changes: list[Change] = []
-        for cut in group:
-            if cut.parsed.messages:
-                messages = _message_drafts(cut.parsed, scope=scope)
-                written = parts.writer.add(messages)
-                tally.messages += sum(item.outcome == "added" for item in written)
-            if cut.parsed.sections or not cut.parsed.messages:
-                changes += _store_document(parts, cut, scope=scope, tally=tally)
+        try:
+            for cut in group:
+                if cut.parsed.messages:
+                    written = parts.writer.add(_message_drafts(cut.parsed, scope=scope))
+                    tally.messages += sum(item.outcome == "added" for item in written)
+                if cut.parsed.sections or not cut.parsed.messages:
+                    changes += _store_document(parts, cut, scope=scope, tally=tally)
+        except BaseException:  # what the group has stored so far is indexed by the background
+            parts.store.outbox.release(changes)
+            raise
         parts.writer.index(changes, wait=True)
         if on_source is not None:
             for cut in group:

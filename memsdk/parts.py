@@ -66,6 +66,8 @@ class Parts:
     def flush(self) -> None:
         """Wait until all that was written, by any process, is indexed and on disk."""
         self.background.write_log()
+        if self.store.spaces.active() is not None:
+            self.serving.current()  # an index that was lost is found missing here, and all is pending again
         self.indexer.drain_all()
         self.indexer.settle()
 

@@ -28,7 +28,7 @@ class Writer:
         owner: Owner,
         prepare: Callable[[], object],
     ) -> None:
-        """Args: `prepare` makes sure that there is an embedder and a space, before anything is written."""
+        """Args: `prepare` gives a new store its embedder and spaces, before anything is written."""
         self._records = records
         self._indexer = indexer
         self._background = background
@@ -36,7 +36,7 @@ class Writer:
         self._prepare = prepare
 
     def add(self, drafts: Sequence[Draft], *, wait: bool = True) -> list[Written]:
-        """Store the drafts, all or none of each 512; `wait=False` leaves the indexing to the background.
+        """Store the drafts, all or none of each 512, then index them; `wait=False` leaves that to the background.
 
         Raises:
             IndexingError, EmbedderError: the records are stored, and will be found once the cause is mended.
@@ -48,7 +48,9 @@ class Writer:
             batch = self._records.add(drafts[start : start + SLICE], owner=self._owner() if wait else None)
             reach("sql-after-commit")
             written += batch
-            self.index(changes_of(batch), wait=wait)
+        self.index(
+            changes_of(written), wait=wait
+        )  # only now: a failing index must not cost the rest of the list
         return written
 
     def update(

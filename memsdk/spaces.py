@@ -84,6 +84,11 @@ class ServingSpaces:
         """Use this object where its spaces become the serving ones; it may be one that can't be loaded by name."""
         self._wanted = embedder
 
+    def prepare(self) -> None:
+        """Give a new store its embedder and spaces; for any other nothing is loaded or asked of the index."""
+        if self._serving is None and self._spaces.active() is None:
+            self.current()
+
     def current(self) -> Serving:
         """The embedder and spaces in use; a new store gets its first ones here."""
         serving, epoch = self._serving, self._spaces.epoch()

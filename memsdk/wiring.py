@@ -139,7 +139,7 @@ def _services(
         indexer=indexer,
         background=background,
         owner=owner,
-        prepare=serving.current,
+        prepare=serving.prepare,
     )
     forgetter = Forgetter(
         eraser=store.eraser, documents=store.documents, indexer=indexer, background=background, clock=clock,
