@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from memsdk.errors import IndexingError, MemsdkError
+from memsdk.errors import IndexingError
 from memsdk.payloads import Hasher
 from memsdk.pointing import LineVectors, PointBuilder
 from memsdk.ports import (
@@ -29,6 +29,7 @@ from memsdk.testing.failpoints import reach
 
 BATCH = 256
 CATCH_UP = 8  # batches
+OWN_S = 1.0  # without headway; then `drain_all` takes this process's own claims for left behind
 
 
 class Indexer:
@@ -78,21 +79,25 @@ class Indexer:
             batch = changes[start : start + BATCH]
             try:
                 self._apply(batch)
-            except MemsdkError as error:
+            except BaseException as error:  # Ctrl-C too: nobody else takes what a living process has claimed
                 self._outbox.release(changes[start:])
                 error.add_note(
                     "what was written is safe in the store and will be indexed later; recall can't find it yet"
                 )
                 raise
 
-    def drain(self, *, limit: int = BATCH) -> int:
-        """Index up to `limit` pending changes, those of dead processes included; returns how many were taken."""
+    def drain(self, *, limit: int = BATCH, regain: bool = False) -> int:
+        """Index up to `limit` pending changes, those of dead processes included; returns how many were taken.
+
+        Args:
+            regain: take this process's own claims again, which an interrupted call may have left.
+        """
         self._recover()
-        changes = self._outbox.claim(owner=self._owner(), limit=limit)
+        changes = self._outbox.claim(owner=self._owner(), limit=limit, regain=regain)
         if changes:
             try:
                 self._apply(changes)
-            except MemsdkError:
+            except BaseException:
                 self._outbox.release(changes)
                 raise
         return len(changes)
@@ -115,7 +120,7 @@ class Indexer:
         """
         least, since = self._state.pending(), time.monotonic()
         while True:
-            done = self.drain()
+            done = self.drain(regain=time.monotonic() - since > OWN_S)
             if progress is not None and done:
                 progress(done)
             left = self._state.pending()

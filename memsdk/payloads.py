@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from memsdk.filters import All, Filter, Match, Range, Scalar, as_time, rename
 from memsdk.models import FOREVER, CollectionSpec, Kind, Record
 
-RECORD, REVISION, PREVIOUS, STAMP = "r", "v", "p", "q"
+RECORD, REVISION, PREVIOUS, STAMP, PARTS = "r", "v", "p", "q", "n"
 USER, AGENT, SESSION, KIND = "u", "a", "s", "k"
 VALID_FROM, VALID_TO, OCCURRED = "f", "t", "o"
 NOBODY = ""
@@ -46,7 +46,7 @@ def collection_spec(*, dims: int, sparse: tuple[str, ...]) -> CollectionSpec:
 
 
 def payload_of(
-    revision: Record, *, until: datetime | None, previous: UUID | None, stamp: int, hasher: Hasher
+    revision: Record, *, until: datetime | None, previous: UUID | None, stamp: int, parts: int, hasher: Hasher
 ) -> dict[str, JsonValue]:
     """The payload of one revision's points.
 
@@ -54,11 +54,13 @@ def payload_of(
         until: when the next revision replaced it; None for the current one.
         previous: the record before it in its session.
         stamp: the outbox entry that this state answers.
+        parts: how many points the record has in all; with fewer of them the index has lost some.
     """
     end = min(until or FOREVER, revision.superseded_at or FOREVER, revision.expires_at or FOREVER)
     payload: dict[str, JsonValue] = {
         REVISION: revision.revision,
         STAMP: stamp,
+        PARTS: parts,
         USER: hasher(revision.user_id or NOBODY),
         AGENT: hasher(revision.agent_id or NOBODY),
         SESSION: hasher(revision.session_id or NOBODY),

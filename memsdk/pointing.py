@@ -101,7 +101,8 @@ class PointBuilder:
             vectors = self._lines.embed(lines, embedder=self._embedder, task=task)
             sparse = self._sparse([plan.composed for _, plan in chosen])
             for (n, plan), lexical in zip(chosen, sparse, strict=True):
-                points[n] += self._points(plan, vectors=vectors, lexical=lexical)
+                parts = sum(len(each.parts) for each in plans[n])
+                points[n] += self._points(plan, vectors=vectors, lexical=lexical, parts=parts)
         return points
 
     def _plan(self, state: Indexable) -> list[_Planned]:
@@ -152,12 +153,15 @@ class PointBuilder:
                     total[index] = total.get(index, 0.0) + weight * value
         return [SparseVector(list(total), list(total.values())) for total in sums]
 
-    def _points(self, plan: _Planned, *, vectors: dict[str, Vector], lexical: SparseVector) -> list[Point]:
+    def _points(
+        self, plan: _Planned, *, vectors: dict[str, Vector], lexical: SparseVector, parts: int
+    ) -> list[Point]:
         payload = payload_of(
             plan.record,
             until=plan.until.updated_at if plan.until else None,
             previous=plan.previous,
             stamp=plan.stamp,
+            parts=parts,
             hasher=self._hasher,
         )
         context = sum((weight * vectors[text] for text, weight in plan.composed.context), np.float32(0))

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from memsdk.indexing import BATCH, Indexer
-from memsdk.payloads import RECORD, STAMP
 from memsdk.ports import Embedder, Index, Outbox, OutboxState, Spaces
 from memsdk.spaces import Serving, ServingSpaces
 from memsdk.testing.failpoints import reach
-from memsdk.verification import Progress
+from memsdk.verification import Progress, indexed
 
 REPLAY = 1_000
 
@@ -62,13 +61,11 @@ class Rebuilder:
 
     def _fill(self, target: Serving, *, progress: Progress | None) -> None:
         """Bring every record whose points are missing or old; remove the points of records that are gone."""
-        built: dict[UUID, int] = {}
-        for collection in target.collections:
-            for hit in self._index.scan(collection, fields=(RECORD, STAMP)):
-                record, stamp = UUID(str(hit.payload[RECORD])), int(str(hit.payload[STAMP]))
-                built[record] = min(built.get(record, stamp), stamp)
+        built = indexed(self._index, target.collections)
         wanted = {record: seq for record, seq, _ in self._state.stamps()}
-        todo = [record for record, seq in wanted.items() if built.get(record, -1) < seq]
+        todo = [
+            record for record, seq in wanted.items() if record not in built or not built[record].is_of(seq)
+        ]
         gone = [record for record in built if record not in wanted]
         for start in range(0, len(gone), REPLAY):
             for collection in target.collections:

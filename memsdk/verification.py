@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from memsdk.errors import IndexCorruptError
 from memsdk.indexing import Indexer
 from memsdk.models import Difference, Verification
-from memsdk.payloads import RECORD, STAMP
-from memsdk.ports import Index, Outbox, OutboxState, Owner, StoreAdmin
+from memsdk.payloads import PARTS, RECORD, STAMP
+from memsdk.ports import Index, Outbox, OutboxState, Owner, StoreAdmin, VectorIndex
 from memsdk.spaces import Serving, ServingSpaces
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,20 @@ Progress = Callable[[int, int], None]
 """Told how many are done, of how many."""
 
 BATCH = 256
+
+
+@dataclass(slots=True)
+class Indexed:
+    """What the index holds of one record; how many points it should have says each of them."""
+
+    collection: str
+    stamp: int  # the oldest
+    points: int = 0
+    parts: int = 0
+
+    def is_of(self, seq: int) -> bool:
+        """Whether all points of this state are there."""
+        return self.stamp >= seq and self.points == self.parts
 
 
 class Verifier:
@@ -88,36 +103,44 @@ class Verifier:
         self._serving.recreate()
 
     def _compare(self, serving: Serving) -> tuple[list[Difference], int, int]:
-        found: dict[UUID, tuple[int, int, str]] = {}  # record -> points, oldest stamp, collection
-        points = 0
-        for collection in serving.collections:
-            for hit in self._index.scan(collection, fields=(RECORD, STAMP)):
-                points += 1
-                record, stamp = UUID(str(hit.payload[RECORD])), int(str(hit.payload[STAMP]))
-                count, oldest, _ = found.get(record, (0, stamp, collection))
-                found[record] = (count + 1, min(oldest, stamp), collection)
+        found = indexed(self._index, serving.collections)
         waiting = set(self._state.waiting())
-        expected = {record: (seq, count) for record, seq, count in self._state.stamps()}
+        expected = {record: seq for record, seq, _ in self._state.stamps()}
         differences = [
             item
             for item in _differences(expected, found, default=serving.collections[0])
             if item.record_id not in waiting
         ]
-        return differences, len(expected), points
+        return differences, len(expected), sum(state.points for state in found.values())
+
+
+def indexed(index: VectorIndex, collections: Iterable[str]) -> dict[UUID, Indexed]:
+    """What the collections hold, record by record."""
+    found: dict[UUID, Indexed] = {}
+    for collection in collections:
+        for hit in index.scan(collection, fields=(RECORD, STAMP, PARTS)):
+            record, stamp, parts = (hit.payload[field] for field in (RECORD, STAMP, PARTS))
+            state = found.setdefault(UUID(str(record)), Indexed(collection, int(str(stamp))))
+            state.points += 1
+            state.stamp = min(state.stamp, int(str(stamp)))
+            state.parts = max(state.parts, int(str(parts)))
+    return found
 
 
 def _differences(
-    expected: Mapping[UUID, tuple[int, int]], found: Mapping[UUID, tuple[int, int, str]], *, default: str
+    expected: Mapping[UUID, int], found: Mapping[UUID, Indexed], *, default: str
 ) -> Iterable[Difference]:
-    for record, (seq, count) in expected.items():
-        points, stamp, collection = found.get(record, (0, seq, default))
-        if points < max(count, 1):
-            yield Difference(problem="missing", record_id=record, collection=collection)
-        elif stamp < seq or points > count:
-            yield Difference(problem="stale", record_id=record, collection=collection)
-    for record, (_, _, collection) in found.items():
+    for record, seq in expected.items():
+        state = found.get(record)
+        if state is None:
+            yield Difference(problem="missing", record_id=record, collection=default)
+        elif state.stamp < seq or state.points > state.parts:
+            yield Difference(problem="stale", record_id=record, collection=state.collection)
+        elif state.points < state.parts:
+            yield Difference(problem="missing", record_id=record, collection=state.collection)
+    for record, state in found.items():
         if record not in expected:
-            yield Difference(problem="orphan", record_id=record, collection=collection)
+            yield Difference(problem="orphan", record_id=record, collection=state.collection)
 
 
 def summary(verification: Verification) -> Mapping[str, int]:

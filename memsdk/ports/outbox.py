@@ -30,8 +30,8 @@ class Indexable:
 class Outbox(Protocol):
     """The work itself. An entry is pending, claimed, applied, then settled (removed)."""
 
-    def claim(self, *, owner: str, limit: int) -> list[Change]:
-        """Take pending entries, and those whose owner is dead, oldest first."""
+    def claim(self, *, owner: str, limit: int, regain: bool = False) -> list[Change]:
+        """Take pending entries, and those whose owner is dead, oldest first; with `regain` the owner's own again."""
 
     def read(self, records: Sequence[UUID], *, neighbours: int) -> list[Indexable]:
         """The state to index, a value a record, in the order asked."""
@@ -40,7 +40,8 @@ class Outbox(Protocol):
                 generation: str) -> list[Change]:  # fmt: skip
         """Note that these states (parallel to `changes`) are in the index; returns those that changed since.
 
-        The returned ones are pending again.
+        The returned ones are pending again. Entries that another call has claimed stay claimed: it may still overwrite
+        these points with an older state, and be killed before it can say so.
         """
 
     def release(self, changes: Sequence[Change]) -> None:

@@ -30,7 +30,7 @@ _CURRENT = sa.select(records.c.id, records.c.index_seq).where(
 _MARK = (
     sa.update(outbox)
     .where(outbox.c.record_id == sa.bindparam("marked"), outbox.c.seq <= sa.bindparam("state_seq"),
-           outbox.c.state == PENDING)
+           outbox.c.state == PENDING, sa.or_(outbox.c.owner.is_(None), outbox.c.seq == sa.bindparam("own")))
     .values(state=APPLIED, owner=None, generation=sa.bindparam("by"), applied_at=sa.bindparam("at"))
 )  # fmt: skip
 _POINTS = (
@@ -50,13 +50,15 @@ class SqlOutbox:
     def __init__(self, database: Database, clients: Clients) -> None:
         self._database, self._clients = database, clients
 
-    def claim(self, *, owner: str, limit: int) -> list[Change]:
-        """Take pending entries, and those whose owner is dead, oldest first."""
+    def claim(self, *, owner: str, limit: int, regain: bool = False) -> list[Change]:
+        """Take pending entries, and those whose owner is dead, oldest first; with `regain` the owner's own again."""
         with self._database.read() as connection:
             owners = connection.execute(_OWNERS).scalars().all()
             if not owners and connection.execute(_FREE.limit(1)).first() is None:
                 return []
-        dead = [token for token in owners if token != owner and not self._clients.lives(token)]
+        dead = [
+            token for token in owners if (regain if token == owner else not self._clients.lives(token))
+        ]
         with self._database.write() as connection:
             if dead:
                 connection.execute(
@@ -98,6 +100,7 @@ class SqlOutbox:
                 marks.append(
                     {
                         "marked": change.record,
+                        "own": change.seq,
                         "state_seq": state.seq,
                         "by": generation,
                         "at": time.monotonic(),

@@ -196,6 +196,21 @@ class OutboxContract(OnStore):
         assert [change.record for change in again] == [written.record.id]
         assert store.outbox_state.pending() == 1
 
+    def test_what_another_has_claimed_stays_claimed(self, store: Store) -> None:
+        """A slow indexer that overwrites the newer points and is then killed must leave an entry behind."""
+        (written,) = store.records.add([fact("one")], owner=store.token)
+        revise(store, written.record.id, text="two")
+        index_all(store)
+        assert store.outbox_state.waiting() == [written.record.id]
+        store.outbox.release(changes_of([written]))
+        assert [change.seq for change in store.outbox.claim(owner="x", limit=9)] == [written.seq]
+
+    def test_own_claims_are_taken_again_only_when_asked(self, store: Store) -> None:
+        """A call that Ctrl-C ended leaves claims, which this process alone can know to be left behind."""
+        store.records.add([fact("one")], owner=store.token)
+        assert store.outbox.claim(owner=store.token, limit=9) == []
+        assert len(store.outbox.claim(owner=store.token, limit=9, regain=True)) == 1
+
     def test_a_record_forgotten_meanwhile_is_pending_again(self, store: Store) -> None:
         """A slow indexer must not bring a forgotten record back to the index for good."""
         (written,) = store.records.add([fact("one")], owner="slow")
