@@ -12,9 +12,11 @@ from typing import Self
 
 from pydantic import JsonValue
 
+from memsdk.memory import IndexName
 from memsdk.memory import Memory as _Memory
 from memsdk.messages import ChatMessage
 from memsdk.models import Hit, Record
+from memsdk.ports import Embedder
 
 Result = dict[str, JsonValue]
 
@@ -27,9 +29,11 @@ class Memory:
         self.memory = memory
 
     @classmethod
-    def open(cls, path: str | Path) -> Self:
-        """Open a store folder."""
-        return cls(_Memory.open(path))
+    def open(
+        cls, path: str | Path, *, embedder: str | Path | Embedder | None = None, index: IndexName = "embedded"
+    ) -> Self:
+        """Open a store folder. See `memsdk.Memory.open`."""
+        return cls(_Memory.open(path, embedder=embedder, index=index))
 
     def __enter__(self) -> Self:
         """Itself."""

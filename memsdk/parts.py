@@ -21,7 +21,6 @@ from memsdk.settings import Settings
 from memsdk.spaces import Serving, ServingSpaces
 from memsdk.verification import Progress, Verifier
 
-DATABASE = "memory.db"
 CLOSING = 8
 """Batches of pending changes that `close` still indexes; the rest waits in the outbox for the next open."""
 
@@ -119,7 +118,7 @@ class Parts:
             raise StoreError(
                 f"can't make {path}: {error.strerror}; choose another place for the backup"
             ) from error
-        self.store.admin.backup(path / DATABASE)
+        self.store.admin.backup(path)
         return path
 
     def tend(self) -> None:
@@ -133,5 +132,8 @@ def _files(folder: Path) -> list[Path]:
 
 def _size(file: Path) -> int:
     """The bytes that a file takes on disk: an index's files are sparse, and mostly holes when young."""
-    stat = file.stat()
+    try:
+        stat = file.stat()
+    except FileNotFoundError:  # the index host replaced it meanwhile
+        return 0
     return min(stat.st_size, stat.st_blocks * 512) if hasattr(stat, "st_blocks") else stat.st_size

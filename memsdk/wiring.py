@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 Load = Callable[["str | Path | Embedder | None"], Embedder]
 INDEX = "index"
+LEAVING_S = 2.0
 REFILL = 1_000
 
 
@@ -187,7 +188,7 @@ def _index(index: str | Index, *, folder: Path, idle_s: float) -> Index:
         case "embedded-inline":
             from memsdk.index.edge import EdgeIndex
 
-            return EdgeIndex(folder / INDEX)
+            return EdgeIndex(folder / INDEX, wait_s=idle_s + LEAVING_S)  # a host may be about to leave
         case "exact":
             from memsdk.index.exact import ExactIndex
 

@@ -22,10 +22,13 @@ class EdgeIndex(EngineFacade):
         folder: where the collections are; made if it is missing.
         free: how many bytes a folder's disk has left.
         worth_it: how many unindexed points make `optimize` build a graph.
+        wait_s: how long to wait for who has the folder open, such as an index host about to leave.
     """
 
-    def __init__(self, folder: Path, *, free: FreeBytes = free_bytes, worth_it: int = WORTH_IT) -> None:
-        self._engine = Engine(folder, free=free, worth_it=worth_it)
+    def __init__(
+        self, folder: Path, *, free: FreeBytes = free_bytes, worth_it: int = WORTH_IT, wait_s: float = 0
+    ) -> None:
+        self._engine = Engine(folder, free=free, worth_it=worth_it, wait_s=wait_s)
 
     def close(self) -> None:
         """Flush and let go of the folder. Twice is once."""

@@ -31,9 +31,12 @@ class Engine:
         folder: where the collections are; made if it is missing.
         free: how many bytes a folder's disk has left.
         worth_it: how many unindexed points make `optimize` build a graph.
+        wait_s: how long to wait for who has the folder open, such as an index host about to leave.
     """
 
-    def __init__(self, folder: Path, *, free: FreeBytes = free_bytes, worth_it: int = WORTH_IT) -> None:
+    def __init__(
+        self, folder: Path, *, free: FreeBytes = free_bytes, worth_it: int = WORTH_IT, wait_s: float = 0
+    ) -> None:
         self._generation = uuid4().hex
         self._folder = folder
         self._free = free
@@ -45,7 +48,7 @@ class Engine:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / LOCK, thread_local=False)
         try:
-            self._lock.acquire(timeout=0)
+            self._lock.acquire(timeout=wait_s)
         except Timeout:
             raise IndexUnavailableError(
                 f"the index in {folder} is open in another process, or twice in this one; close it there, or use"

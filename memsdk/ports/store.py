@@ -68,7 +68,7 @@ class StoreAdmin(Protocol):
         """Records by kind, users, sessions, documents, recalls, feedback, pending, schema_revision."""
 
     def backup(self, path: Path, *, progress: Callable[[int, int], None] | None = None) -> None:
-        """Copy the database while others write."""
+        """Copy the database into this folder, which exists, while others write."""
 
     def check(self) -> list[str]:
         """What the database's own integrity check complains of; empty when it is sound."""

@@ -1,0 +1,33 @@
+"""The care of a store: backups, statistics, changing between the host and the inline index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from memsdk import Memory
+
+
+def test_a_backup_opens_and_recalls(tmp_path: Path) -> None:
+    """A backup that can't be opened is noticed on the day it is needed."""
+    with Memory.open(tmp_path / "store", embedder="hashing", index="exact") as memory:
+        memory.remember("Ana keeps bees on the roof.", user_id="ana")
+        copy = memory.backup(tmp_path / "copy")
+    with Memory.open(copy, index="exact") as memory:
+        assert [hit.text for hit in memory.recall("bees", user_id="ana")] == ["Ana keeps bees on the roof."]
+        memory.flush()
+        assert memory.verify().clean
+
+
+def test_the_inline_index_waits_for_a_host_that_is_about_to_leave(tmp_path: Path) -> None:
+    """The user closed the store; that a helper process lingers is not their business."""
+    with Memory.open(tmp_path, embedder="hashing", host_idle_s=0.5) as memory:
+        memory.remember("Ana keeps bees on the roof.", user_id="ana")
+    with Memory.open(tmp_path, index="embedded-inline", host_idle_s=0.5) as memory:
+        assert len(memory.recall("bees", user_id="ana")) == 1
+
+
+def test_statistics_count_what_is_on_disk(tmp_path: Path) -> None:
+    """An index's files are sparse: 200 MB of holes would frighten an operator."""
+    with Memory.open(tmp_path, embedder="hashing", index="embedded-inline") as memory:
+        memory.remember("Ana keeps bees on the roof.", user_id="ana")
+        assert 0 < memory.stats().bytes < 50_000_000
