@@ -7,7 +7,8 @@ score where the leg was cut off at its depth (it can't be more), else 0. Recipro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import cast
 from uuid import UUID
 
 from memsdk.models import Kind, Why
@@ -40,11 +41,16 @@ DEFAULT_WEIGHTS: Mapping[Kind, Weights] = dict.fromkeys(Kind, EVEN)
 class Candidate:
     """A record that some leg found, with the places that made its score."""
 
-    record: UUID
+    key: str  # the record's id as the index holds it; most candidates are never read, so it is not parsed
     revision: int
+    least: Mapping[str, float]  # what each leg contributes at least
+    legs: dict[str, tuple[int, float, float]]  # leg -> (1-based rank, raw score, contribution)
     score: float = 0.0
-    legs: dict[str, tuple[int, float]] = field(default_factory=dict)  # leg -> (1-based rank, raw score)
-    parts: dict[str, float] = field(default_factory=dict)  # leg -> contribution
+
+    @property
+    def record(self) -> UUID:
+        """The record's id."""
+        return UUID(self.key)
 
     def why(self) -> Why:
         """The explanation of the score."""
@@ -54,7 +60,7 @@ class Candidate:
             dense_score=dense[1] if dense else None,
             lexical_rank=lexical[0] if lexical else None,
             lexical_score=lexical[1] if lexical else None,
-            parts=dict(self.parts),
+            parts={**self.least, **{leg: part for leg, (_, _, part) in self.legs.items()}},
         )
 
 
@@ -87,26 +93,29 @@ def fuse(
     best = best_scores([legs]) if best is None else best
     share = {name: weight for name, weight in weights.by_leg().items() if name in best and weight}
     total = sum(share.values())
-    found: dict[UUID, Candidate] = {}
-    least: dict[str, float] = {}
-    for name, weight in share.items():
-        hits = legs.get(name, ())
-        scale = weight / total / best[name]
+    found: dict[str, Candidate] = {}
+    scales = {name: weight / total / best[name] for name, weight in share.items()}
+    least = {name: _least(legs.get(name, ()), depth=depth) * scale for name, scale in scales.items()}
+    for name, scale in scales.items():
         rank = 0
-        for hit in hits:
-            record = UUID(str(hit.payload[RECORD]))
-            candidate = found.get(record)
+        for _, score, payload in legs.get(name, ()):
+            key = cast("str", payload[RECORD])
+            candidate = found.get(key)
             if candidate is None:
-                candidate = found[record] = Candidate(record=record, revision=int(str(hit.payload[REVISION])))
+                revision = cast("int", payload[REVISION])
+                candidate = found[key] = Candidate(key=key, revision=revision, least=least, legs={})
             if name not in candidate.legs:
                 rank += 1
-                candidate.legs[name] = (rank, hit.score)
-                candidate.parts[name] = scale * max(0.0, hit.score)
-        least[name] = scale * max(0.0, hits[-1].score) if len(hits) >= depth else 0.0
+                candidate.legs[name] = (rank, score, scale * score if score > 0 else 0.0)
     for candidate in found.values():
-        candidate.parts = {**least, **candidate.parts}
-        candidate.score = sum(candidate.parts.values())
-    return sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.record.int))
+        own = candidate.legs
+        candidate.score = sum([own[name][2] if name in own else part for name, part in least.items()])
+    return sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.key))
+
+
+def _least(hits: Sequence[PointHit], *, depth: int) -> float:
+    """The score that a point has at most which this leg did not bring: 0 where it brought all it found."""
+    return max(0.0, hits[-1].score) if hits and len(hits) >= depth else 0.0
 
 
 def merge(by_kind: Mapping[Kind, Sequence[Candidate]]) -> list[tuple[Kind, Candidate]]:

@@ -146,14 +146,14 @@ class Recaller:
         )
 
     def _hits(self, question: Question, candidates: Sequence[Candidate], *, at: datetime) -> list[Hit]:
-        """The best k that SQL confirms, read a few more than k at a time."""
+        """The best k that SQL confirms, read k at a time: as a rule it confirms all of them."""
         hits: list[Hit] = []
-        step = question.k + 4
-        for start in range(0, len(candidates), step):
-            batch = candidates[start : start + step]
-            records = {record.id: record for record in self._records.get([item.record for item in batch])}
-            for candidate in batch:
-                record = self._as_of(records.get(candidate.record), candidate, question)
+        for start in range(0, len(candidates), question.k):
+            batch = candidates[start : start + question.k]
+            ids = [candidate.record for candidate in batch]
+            records = {record.id: record for record in self._records.get(ids)}
+            for wanted, candidate in zip(ids, batch, strict=True):
+                record = self._as_of(records.get(wanted), candidate, question)
                 if record is not None and self._may_see(record, question, at=at):
                     hits.append(
                         Hit(
@@ -193,9 +193,11 @@ class Recaller:
         *,
         fingerprint: str,
     ) -> RecallEntry:
+        shown = {str(hit.id) for hit in recall.hits}
         legs = {
-            candidate.record: {leg: score for leg, (_, score) in candidate.legs.items()}
+            candidate.key: {leg: score for leg, (_, score, _) in candidate.legs.items()}
             for _, candidate in ranked
+            if candidate.key in shown
         }
         return RecallEntry(
             id=recall.id,
@@ -207,7 +209,8 @@ class Recaller:
             kinds=question.kinds,
             k=question.k,
             candidates=tuple(
-                (hit.id, rank, hit.score, legs.get(hit.id, {})) for rank, hit in enumerate(recall.hits, 1)
+                (hit.id, rank, hit.score, legs.get(str(hit.id), {}))
+                for rank, hit in enumerate(recall.hits, 1)
             ),
         )
 

@@ -77,7 +77,7 @@ def sparse_bytes(vector: SparseVector, *, name: str) -> list[bytes]:
         indices = np.array(vector.indices, dtype="<u4")
     except (OverflowError, ValueError, TypeError) as error:
         raise IndexingError(f"the lexical vector {name!r} has an index that is no 32-bit number") from error
-    if len(np.unique(indices)) != len(indices):
+    if len(set(vector.indices)) != len(vector.indices):
         raise IndexingError(f"the lexical vector {name!r} names an index twice; sum its weights")
     return [indices.tobytes(), values.tobytes()]
 
@@ -110,11 +110,12 @@ def points_from_plain(
     points = [UUID(bytes=ids[at : at + 16]) for at in range(0, len(ids), 16)]
     if not columns:
         return [(point, {}) for point in points]
-    rows = zip(*columns, strict=True)
-    return [
-        (point, {name: value for name, value in zip(fields, row, strict=True) if value is not None})
-        for point, row in zip(points, rows, strict=True)
-    ]
+    payloads = [dict(zip(fields, row, strict=True)) for row in zip(*columns, strict=True)]
+    if any(None in column for column in columns):
+        payloads = [
+            {name: value for name, value in payload.items() if value is not None} for payload in payloads
+        ]
+    return list(zip(points, payloads, strict=True))
 
 
 def _leg(leg: Leg) -> list[object]:

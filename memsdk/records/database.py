@@ -12,9 +12,10 @@ import shutil
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -23,6 +24,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from memsdk.errors import ClosedError, DiskFullError, StoreError
 from memsdk.records.faults import translated
 from memsdk.testing import failpoints
+
+SqlValue: TypeAlias = str | int | float | bytes | None
 
 MIN_FREE_BYTES = 64 * 2**20
 FREE_SPACE_EVERY = 64  # writes; a look at the disk costs microseconds, but not nothing
@@ -88,6 +91,11 @@ class Database:
                 yield driver
             finally:
                 pooled.close()
+
+    def fetch(self, statement: str, parameters: Sequence[str | int] = ()) -> list[tuple[SqlValue, ...]]:
+        """The rows of one SELECT, as the driver gives them: its own snapshot, at a third of what a transaction costs."""
+        with self.plain() as driver:
+            return driver.execute(statement, parameters).fetchall()
 
     def close(self) -> None:
         """Let go of every connection; later use raises ClosedError. Twice is once."""

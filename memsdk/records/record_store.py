@@ -16,7 +16,16 @@ from memsdk.ports import Clock, RecordFilter, Written
 from memsdk.records.adding import add_drafts
 from memsdk.records.database import Database
 from memsdk.records.revising import Revision, revise
-from memsdk.records.rows import Extra, Keys, as_draft, canonical, fetch_past, fetch_rows, to_record
+from memsdk.records.rows import (
+    Extra,
+    Keys,
+    as_draft,
+    canonical,
+    fetch_past,
+    fetch_records,
+    fetch_rows,
+    to_record,
+)
 from memsdk.records.where import CHUNK, stream
 
 
@@ -76,9 +85,8 @@ class SqlRecords:
 
     def get(self, ids: Sequence[UUID]) -> list[Record]:
         """The records that exist, in the order asked."""
-        with self._database.read() as connection:
-            rows = fetch_rows(connection, ids)
-        return [to_record(rows[each]) for each in ids if each in rows]
+        found = fetch_records(self._database, ids)
+        return [found[each] for each in ids if each in found]
 
     def page(
         self, where: RecordFilter, *, limit: int, after: UUID | None = None, newest_first: bool = False

@@ -17,10 +17,10 @@ from memsdk.records import ledger
 from memsdk.records.database import Database
 from memsdk.records.outbox_store import last_seq
 from memsdk.records.rows import AnyRow
-from memsdk.records.schema import counters, embedders, spaces
+from memsdk.records.schema import embedders, spaces
 from memsdk.testing import failpoints
 
-_EPOCH = sa.select(counters.c.value).where(counters.c.name == "epoch")
+_EPOCH = "SELECT value FROM counters WHERE name = 'epoch'"
 
 
 class SqlSpaces:
@@ -31,8 +31,8 @@ class SqlSpaces:
 
     def epoch(self) -> int:
         """Grows with every switch; cheap to ask before each recall."""
-        with self._database.read() as connection:
-            return int(connection.execute(_EPOCH).scalar_one())
+        ((epoch,),) = self._database.fetch(_EPOCH)
+        return cast("int", epoch)
 
     def active(self) -> tuple[EmbedderSpec, dict[Task, Space]] | None:
         """The embedder in use and its spaces; None in a new store."""
