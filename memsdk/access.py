@@ -18,7 +18,7 @@ from memsdk.recalled import Recall
 from memsdk.remembering import Writer
 
 Users = tuple[str | None, ...] | None
-"""Whose records can be reached: None for everybody's; a None in it stands for the shared ones."""
+"""Whose records can be reached (users, and likewise agents): None for everybody's; a None in it for nobody's."""
 
 
 class Access:
@@ -41,17 +41,21 @@ class Access:
         self._background = background
         self._clock = clock
 
-    def get(self, id: UUID | str, *, users: Users) -> Record:
+    def get(self, id: UUID | str, *, users: Users, agents: Users = None) -> Record:
         """One record."""
         wanted = inputs.clean_uuid(id)
         found = self._records.get([wanted])
-        if not found or (users is not None and found[0].user_id not in users):
+        if (
+            not found
+            or (users is not None and found[0].user_id not in users)
+            or (agents is not None and found[0].agent_id not in agents)
+        ):
             raise NotFoundError(f"no record {wanted} in this scope; `list` shows what there is")
         return found[0]
 
-    def history(self, id: UUID | str, *, users: Users) -> builtins.list[Record]:
+    def history(self, id: UUID | str, *, users: Users, agents: Users = None) -> builtins.list[Record]:
         """Every revision of a record, oldest first."""
-        return self._records.history(self.get(id, users=users).id)
+        return self._records.history(self.get(id, users=users, agents=agents).id)
 
     def list(
         self,
@@ -82,9 +86,10 @@ class Access:
         occurred_at: datetime | str | None,
         expires_at: datetime | str | None,
         ttl: timedelta | float | None,
+        agents: Users = None,
     ) -> Record:
         """Write a new revision."""
-        record = self.get(id, users=users)
+        record = self.get(id, users=users, agents=agents)
         now = self._clock.now()
         written = self._writer.update(
             record.id,

@@ -29,6 +29,8 @@ class ScopedMemory:
         self.scope = scope
         self._own = (scope.user_id,)
         self._seen = tuple(dict.fromkeys((scope.user_id, None)))
+        self._own_agent = None if scope.agent_id is None else (scope.agent_id,)
+        self._seen_agents = None if scope.agent_id is None else (scope.agent_id, None)
         self.documents = DocumentShelf(memory, scope=scope)
         self.sessions = SessionShelf(memory, users=self._own)
 
@@ -88,7 +90,7 @@ class ScopedMemory:
 
     def get(self, id: UUID | str) -> Record:
         """See `Memory.get`; the user's own and the shared records."""
-        return self._access.get(id, users=self._seen)
+        return self._access.get(id, users=self._seen, agents=self._seen_agents)
 
     def list(
         self,
@@ -107,7 +109,7 @@ class ScopedMemory:
 
     def history(self, id: UUID | str) -> builtins.list[Record]:
         """See `Memory.history`."""
-        return self._access.history(id, users=self._seen)
+        return self._access.history(id, users=self._seen, agents=self._seen_agents)
 
     def update(
         self,
@@ -125,6 +127,7 @@ class ScopedMemory:
             id,
             text,
             users=self._own,
+            agents=self._own_agent,
             metadata=metadata,
             tags=tags,
             occurred_at=occurred_at,
@@ -145,9 +148,10 @@ class ScopedMemory:
     ) -> Forgotten:
         """See `Memory.forget`; the user's own records only. `everything=True` erases all of this user."""
         if everything:
-            if self.scope.user_id is None:
+            if self.scope.user_id is None or self.scope.agent_id is not None:
                 raise InvalidInputError(
-                    "everything=True needs a view of one user; this one is of the shared records"
+                    "everything=True needs a view of one user and all agents; this one is of"
+                    f" {'one agent' if self.scope.user_id else 'the shared records'}"
                 )
             return self._access.forget(
                 None, users=self._own, user_id=self.scope.user_id, agent_id=None, session_id=None, kinds=None,
