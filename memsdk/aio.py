@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import builtins  # a method named `list` hides the type
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -42,8 +41,7 @@ class AsyncMemory:
     def __init__(self, memory: Memory) -> None:
         """Use `AsyncMemory.open`, or wrap a Memory; closing this closes that."""
         self._memory = memory
-        self._pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="memsdk")
-        self._threads = Threads(self._pool)
+        self._threads = Threads(THREADS)
         self._run = self._threads.run
         self.documents = AsyncDocuments(memory.documents, self._threads)
         self.sessions = AsyncSessions(memory.sessions, self._threads)
@@ -64,7 +62,7 @@ class AsyncMemory:
 
     async def close(self) -> None:
         """See `Memory.close`. Calls under way are finished first."""
-        await asyncio.to_thread(self._pool.shutdown)
+        await self._threads.close()
         await asyncio.to_thread(self._memory.close)
 
     async def __aenter__(self) -> Self:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from memsdk.documents import DocumentShelf, OnSource, Source
 from memsdk.messages import ChatMessage
+from memsdk.errors import ClosedError
 from memsdk.models import Document, Forgotten, IngestReport, Kind, Record, Session
 from memsdk.recalled import Recall
 from memsdk.sessions import SessionShelf
@@ -27,12 +28,20 @@ T = TypeVar("T")
 class Threads:
     """Runs calls in worker threads: this object's own and few."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self._pool = pool
+    def __init__(self, most: int) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=most, thread_name_prefix="memsdk")
+        self._closed = False
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The call's result, once a thread is free and has made it."""
+        if self._closed:
+            raise ClosedError("this memory was closed; open it again with AsyncMemory.open(...)")
         return await asyncio.get_running_loop().run_in_executor(self._pool, partial(call, *args, **kwargs))
+
+    async def close(self) -> None:
+        """Take no more calls; wait for those under way."""
+        self._closed = True
+        await asyncio.to_thread(self._pool.shutdown)
 
 
 class AsyncDocuments:

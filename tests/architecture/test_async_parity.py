@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from memsdk import AsyncMemory, Memory
+from memsdk.aio import AsyncScopedMemory
+from memsdk.aio_views import AsyncDocuments, AsyncSessions
+from memsdk.documents import DocumentShelf
+from memsdk.scoped import ScopedMemory
+from memsdk.sessions import SessionShelf
+
+PAIRS = [
+    (Memory, AsyncMemory),
+    (ScopedMemory, AsyncScopedMemory),
+    (DocumentShelf, AsyncDocuments),
+    (SessionShelf, AsyncSessions),
+]
+VERBS = [(sync, aio, name) for sync, aio in PAIRS for name in sorted(vars(sync)) if name[0] != "_"]
+NOT_AWAITED = {"scoped"}
+OTHER_RESULT = {"Memory.scoped": "AsyncScopedMemory"}
+
+
+def public(cls: type) -> set[str]:
+    return {name for name in vars(cls) if not name.startswith("_")}
+
+
+def plain(annotation: object) -> str:
+    """The annotation without the module that a name was reached through."""
+    return str(annotation).replace("builtins.", "").replace("transfer.", "")
+
+
+@pytest.mark.parametrize(("sync", "aio"), PAIRS, ids=lambda cls: cls.__name__)
+def test_async_has_the_same_names(sync: type, aio: type) -> None:
+    """A verb that only one of the two has is found missing in the middle of a port to asyncio."""
+    assert public(aio) == public(sync)
+
+
+@pytest.mark.parametrize(
+    ("sync", "aio", "name"), VERBS, ids=[f"{sync.__name__}.{name}" for sync, _, name in VERBS]
+)
+def test_async_has_the_same_parameters(sync: type, aio: type, name: str) -> None:
+    """A default that differs is a behaviour that differs, and no type checker says so."""
+    ours, theirs = inspect.signature(getattr(sync, name)), inspect.signature(getattr(aio, name))
+    assert list(theirs.parameters.values()) == list(
+        ours.parameters.values()
+    )  # names, kinds, defaults, annotations
+    expected = OTHER_RESULT.get(f"{sync.__name__}.{name}", ours.return_annotation)
+    assert plain(theirs.return_annotation) == plain(expected)
+    assert inspect.iscoroutinefunction(getattr(aio, name)) == (name not in NOT_AWAITED)
+    assert getattr(aio, name).__doc__
