@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from memsdk.errors import MemsdkError
+from memsdk.forking import renew_in_child
 from memsdk.ports import RecallEntry, RecallLog
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Background:
         self._written_at = 0.0
         self._thread: threading.Thread | None = None
         self._pid = 0
+        renew_in_child(self._renew)
 
     def nudge(self) -> None:
         """Something was written; look for its neighbours soon."""
@@ -89,6 +91,14 @@ class Background:
         thread = self._thread
         if thread is not None and self._pid == os.getpid() and thread is not threading.current_thread():
             thread.join(timeout=30)
+
+    def _renew(self) -> None:
+        """In a forked child: what waits for the log is the parent's to write, and its thread is not here."""
+        self._lock, self._wake = threading.Lock(), threading.Event()
+        stopped, self._stop = self._stop.is_set(), threading.Event()
+        if stopped:
+            self._stop.set()
+        self._entries, self._thread = [], None
 
     def _ensure_running(self) -> None:
         """Start the thread, or start it again in a forked child."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from memsdk.errors import IndexingError
+from memsdk.forking import renew_in_child
 from memsdk.payloads import Hasher
 from memsdk.pointing import LineVectors, PointBuilder
 from memsdk.ports import (
@@ -62,6 +63,11 @@ class Indexer:
         self._lines = LineVectors()
         self._recovered: str | None = None
         self._caught_up = False
+        self._renew()
+        renew_in_child(self._renew)
+
+    def _renew(self) -> None:
+        """Nothing is unsettled yet; in a forked child, what the parent applied is the parent's to settle."""
         self._unsettled = threading.Event()
 
     @property

@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from memsdk.composing import Composed, compose
+from memsdk.forking import renew_in_child
 from memsdk.models import TASK_OF, Point, Record, Side, SparseVector, Task
 from memsdk.payloads import Hasher, payload_of
 from memsdk.ports import Chunker, Embedder, Indexable, LexicalEncoder, Section
@@ -33,6 +34,10 @@ class LineVectors:
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, Vector] = OrderedDict()
+        self._renew()
+        renew_in_child(self._renew)
+
+    def _renew(self) -> None:
         self._lock = threading.Lock()
 
     def embed(self, lines: Iterable[str], *, embedder: Embedder, task: Task) -> dict[str, Vector]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from memsdk.errors import EmbedderMismatchError
+from memsdk.forking import renew_in_child
 from memsdk.models import TASK_OF, Kind, Task
 from memsdk.payloads import collection_spec
 from memsdk.ports import Embedder, EmbedderSpec, Index, Space, Spaces
@@ -62,6 +63,10 @@ class ServingSpaces:
         self._wanted = wanted
         self._refill = refill
         self._serving: Serving | None = None
+        self._renew()
+        renew_in_child(self._renew)
+
+    def _renew(self) -> None:
         self._lock = threading.RLock()
 
     def check(self) -> None:
