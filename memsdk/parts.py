@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ class Parts:
         return Stats.model_validate(
             {
                 **counts,
-                "bytes": sum(_size(file) for file in _files(self.folder)),
+                "bytes": bytes_of(self.folder),
                 "embedder": active[0].name if active else "none yet",
                 "fingerprints": {task.value: space.fingerprint for task, space in active[1].items()}
                 if active
@@ -126,14 +127,16 @@ class Parts:
         self.forgetter.expire()
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+def bytes_of(folder: Path) -> int:
+    """The bytes that a folder's files take on disk; those that another process removes meanwhile count nothing."""
+    places = os.walk(folder)  # unlike rglob it goes on where a folder has vanished
+    return sum(_size(Path(place, name)) for place, _, names in places for name in names)
 
 
 def _size(file: Path) -> int:
-    """The bytes that a file takes on disk: an index's files are sparse, and mostly holes when young."""
+    """An index's files are sparse, and mostly holes when young."""
     try:
-        stat = file.stat()
-    except FileNotFoundError:  # the index host replaced it meanwhile
+        stat = file.lstat()
+    except FileNotFoundError:
         return 0
     return min(stat.st_size, stat.st_blocks * 512) if hasattr(stat, "st_blocks") else stat.st_size

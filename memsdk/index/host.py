@@ -54,7 +54,7 @@ class Host:
             mark = _mark(path)
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
             log.info("serving %s", self._folder)
-            while not self.leave.wait(min(self._linger_s / 4, 0.5)):
+            while not self.leave.wait(min(max(self._linger_s / 4, 0.02), 0.5)):
                 if _mark(path) != mark:
                     log.warning("the socket has vanished; leaving")
                     break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -180,7 +181,7 @@ def everything(memory: Memory) -> list[Record]:
 def marks_in(folder: Path) -> dict[str, set[bytes]]:
     """The unique words in every file under the folder, whatever it is."""
     found: dict[str, set[bytes]] = {}
-    for path in folder.rglob("*"):
+    for path in (Path(place, name) for place, _, names in os.walk(folder) for name in names):
         with suppress(FileNotFoundError):  # the host removes files while we look
             if path.is_file() and path.stat().st_size:
                 with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
