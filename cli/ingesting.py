@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from memsdk.cli.interrupting import Stop, gentle_interrupts
 from memsdk.cli.options import (
     StoreChoice,
     json_option,
@@ -70,12 +71,16 @@ def ingest_command(
     text = read_stdin() if is_stdin else None
     total = 1 if is_stdin else _count(paths)
     kept: set[str] = set()
-    with store.open(make=True) as memory, Progress("ingesting", unit="files") as progress:
+    with (
+        store.open(make=True) as memory,
+        Progress("ingesting", unit="files") as progress,
+        gentle_interrupts() as stop,
+    ):
         try:
             report = memory.documents.ingest(
                 () if is_stdin else paths, text=text, title=title, media_type=media_type, user_id=user_id,
                 agent_id=agent_id, metadata=metadata, tags=tags, shared=shared,
-                on_source=_counting(kept, total=total, progress=progress),
+                on_source=_counting(kept, total=total, progress=progress, stop=stop),
             )  # fmt: skip
         except KeyboardInterrupt:
             progress.clear()
@@ -97,10 +102,11 @@ def _count(paths: tuple[Path, ...]) -> int:
     return sum(1 for _ in FileReader().sources(paths))
 
 
-def _counting(kept: set[str], *, total: int, progress: Progress) -> Callable[[str, int], None]:
+def _counting(kept: set[str], *, total: int, progress: Progress, stop: Stop) -> Callable[[str, int], None]:
     def on_source(key: str, chunks: int) -> None:
         kept.add(key.partition("#")[0])  # the conversations of one chat export are one file
         progress.update(len(kept), total, key)
+        stop.heed()
 
     return on_source
 

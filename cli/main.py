@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from importlib import import_module
 from types import TracebackType
 
@@ -12,7 +11,7 @@ import click
 
 import memsdk
 from memsdk.cli.commands import HOMES, SECTIONS
-from memsdk.cli.options import DEBUG, debug_option
+from memsdk.cli.debugging import DEBUG, debug_option
 from memsdk.errors import MemsdkError
 
 INTERRUPTED = 130  # as shells say of a program that Ctrl-C ended
@@ -59,7 +58,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except MemsdkError as error:
             if ctx.meta.get(DEBUG):
-                traceback.print_exception(error)
+                sys.__excepthook__(type(error), error, error.__traceback__)
             else:
                 click.echo("\n  ".join((f"error: {error}", *getattr(error, "__notes__", ()))), err=True)
             ctx.exit(error.exit_code)

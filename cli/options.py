@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from memsdk.cli.debugging import debug_option
 from memsdk.cli.output import note
 from memsdk.errors import InvalidInputError, StoreError
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 Option = Callable[[Command], Command]
 
-DEBUG = "memsdk.debug"
 DEFAULT_STORE = "agent-memory"
 DATABASE = "memory.db"
 KINDS = ("memory", "document", "example", "tool", "passage")
@@ -148,14 +148,6 @@ def filter_option(command: Command) -> Command:
     )(command)
 
 
-def debug_option(command: Command) -> Command:
-    """--debug: errors keep their traceback."""
-    return click.option(
-        "--debug", is_flag=True, is_eager=True, expose_value=False, callback=_set_debug,
-        help="Show the traceback of an error.",
-    )(command)  # fmt: skip
-
-
 def read_stdin() -> str:
     """All of the standard input, as UTF-8 text."""
     data = sys.stdin.buffer.read()
@@ -220,11 +212,6 @@ def _mapping_of(
 
 def _list_or_none(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[str] | None:
     return list(value) or None
-
-
-def _set_debug(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: FBT001 -- click's shape
-    if value:
-        ctx.meta[DEBUG] = True
 
 
 def _no_constant(name: str) -> object:

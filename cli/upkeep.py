@@ -51,7 +51,10 @@ def repair_command(ctx: click.Context, *, store: StoreChoice, as_json: bool) -> 
 
 @click.command(short_help="Build all vectors anew, with another embedder if one is given.")
 @click.option(
-    "--embedder", metavar="NAME", help="packaged, a folder, or a hub id; left out: the store's own."
+    "--embedder",
+    "new_embedder",
+    metavar="NAME",
+    help="packaged, a folder, or a hub id; left out: the store's own.",
 )
 @click.option(
     "--retire", is_flag=True, help="Then drop the old vectors; without it they stay, to go back to."
