@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> dict[str, object]:
     options = parser.parse_args(arguments)
     rounds = plan(options.rounds, seed=options.seed, only=options.only)
     began, outcomes = time.monotonic(), []
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         for outcome in play(options.folder or Path(temporary), rounds, seed=options.seed):
             outcomes.append(outcome)
             told = "; ".join(outcome.findings.all())

@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser.add_argument("--writers", type=int, default=2)
     parser.add_argument("--readers", type=int, default=2)
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         result = run(Path(folder), writers=options.writers, readers=options.readers, count=options.count)
     rate = options.writers * options.count / float(str(result["seconds"]))
     print(f"{options.writers} writers, {options.readers} readers: {result}; {rate:.0f} records/s")

@@ -45,7 +45,7 @@ _LEAVING = re.compile(r"^\S+ \S+ (\d+) \w+ .*; leaving$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """Who is killed, and when: at a failpoint, or at a random moment."""
+    """Who is killed, and when: at a failpoint (of the client, where both are), or at a random moment."""
 
     victim: Victim
     failpoint: str | None = None
@@ -69,6 +69,7 @@ def all_kinds() -> list[Round]:
         Round(victim="host", failpoint=name, work="optimize" if name.startswith("optimize") else "write")
         for name in HOST_FAILPOINTS
     ]
+    kinds += [Round(victim="both", failpoint=name) for name in ("index-updated", "forget-erased")]
     for victim in ("client", "host", "both"):
         kinds += [Round(victim=victim, bystander=bystander) for bystander in (False, True)]
         kinds += [Round(victim=victim, work=work) for work in ("reindex", "optimize")]
@@ -105,7 +106,7 @@ def play(folder: Path, rounds: Sequence[Round], *, seed: int, rounds_a_store: in
         store = stores.get(dims)
         if store is None or store.rounds == rounds_a_store:
             if store is not None:
-                shutil.rmtree(store.folder)
+                store.remove()
             store = stores[dims] = CrashStore(folder / f"{number}", dims=dims)
         outcome = store.play(chosen, seed=seed * 10_000 + number)
         if outcome.findings.all():
@@ -138,6 +139,9 @@ class CrashStore:
         workers = self._start(chosen, seed=seed, rng=rng)
         if chosen.failpoint is None:
             self._kill(chosen, workers[0], rng)
+        elif chosen.victim == "both":
+            workers[0].process.wait(PATIENCE_S)
+            self._kill_host()
         errors = [error for worker in workers for error in self._end(worker)]
         died = {
             "client": workers[0].process.returncode == -signal.SIGKILL,
@@ -160,6 +164,11 @@ class CrashStore:
             findings=findings,
         )
 
+    def remove(self) -> None:
+        """Remove the folder, once no host works in it any more."""
+        self._await_no_host()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def _start(self, chosen: Round, *, seed: int, rng: random.Random) -> list[_Running]:
         """The worker to be killed first; each has the records that it may change."""
         number = 2 if chosen.bystander else 1
@@ -181,7 +190,7 @@ class CrashStore:
                 ],
                 embedder=f"hashing:{self.dims}:256:first" if self.rounds == 1 else None,
                 known=share,
-                client_failpoint=point if is_victim and chosen.victim == "client" else None,
+                client_failpoint=point if is_victim and chosen.victim != "host" else None,
                 host_failpoint=point if is_victim and chosen.victim == "host" else None,
             )
             started.append(self._spawn(orders, may_die=is_victim and chosen.victim != "host"))
@@ -214,11 +223,15 @@ class CrashStore:
             self._await_line(worker, f'"do": "{chosen.work}"'.encode())
             time.sleep(rng.uniform(0, 0.2 if chosen.work == "reindex" else 0.6))
         if chosen.victim in ("host", "both"):
-            self.killed.update(self._serving()[-1:])
-            with suppress(ProcessLookupError):
-                os.kill(self._serving()[-1], signal.SIGKILL)
+            self._kill_host()
         if chosen.victim in ("client", "both"):
             worker.process.kill()
+
+    def _kill_host(self) -> None:
+        for pid in self._serving()[-1:]:
+            self.killed.add(pid)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _await_line(self, worker: _Running, what: bytes, *, times: int = 1) -> None:
         deadline = time.monotonic() + PATIENCE_S

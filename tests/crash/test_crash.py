@@ -9,13 +9,13 @@ import pytest
 from memsdk.testing.crash_rounds import Round, all_kinds, play
 
 SHORT = (
-    Round(victim="client"),
+    Round(victim="client", bystander=True),
     Round(victim="client", failpoint="sql-after-commit"),
-    Round(victim="client", failpoint="forget-erased"),
     Round(victim="client", failpoint="space-switch", work="reindex"),
     Round(victim="host"),
     Round(victim="host", failpoint="index-updated"),
-    Round(victim="both", bystander=True),
+    Round(victim="both"),
+    Round(victim="both", failpoint="forget-erased"),
 )
 
 
