@@ -21,6 +21,8 @@ USER, AGENT, SESSION, KIND = "u", "a", "s", "k"
 VALID_FROM, VALID_TO, OCCURRED = "f", "t", "o"
 NOBODY = ""
 """Stands for a missing user, agent or session; it is hashed like any other."""
+NESTED = "{}"
+"""Stands for a list or mapping within a value: it exists, and no hash is equal to it."""
 
 
 class Hasher:
@@ -144,7 +146,7 @@ def _leaves(value: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[
     for name, inner in value.items():
         path = prefix + name
         if isinstance(inner, Mapping):
-            yield path, "{}"  # there, so that $exists finds it
+            yield path, {}  # there, so that $exists finds it
             yield from _leaves(inner, path + ".")
         else:
             yield path, inner
@@ -153,9 +155,8 @@ def _leaves(value: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[
 def _field(path: str, value: JsonValue, hasher: Hasher) -> Iterator[tuple[str, JsonValue]]:
     values = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
     hashed: list[JsonValue] = [
-        hasher(item) if isinstance(item, str) else item
+        hasher(item) if isinstance(item, str) else NESTED if isinstance(item, list | dict) else item
         for item in values
-        if not isinstance(item, list | dict)
     ]
     if hashed:
         yield f"m_{hasher(path)}", hashed if len(hashed) > 1 else hashed[0]

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from memsdk.errors import InvalidInputError
 from memsdk.models import Hit, Kind
 from memsdk.ports import TokenCounter
 
@@ -66,11 +67,13 @@ class Recall(BaseModel):
         """The hits as text for a prompt, best first, a heading a kind, never above `max_tokens`.
 
         A hit that does not fit is left out, and smaller ones after it are still tried; where not even the best one
-        fits it is cut at a word. Tokens are counted with tiktoken (offline; see the `tokenizer` setting) or `counter`.
+        fits it is cut at a word; a budget of 0 or less gives an empty text. Tokens are counted with tiktoken (offline; see the `tokenizer` setting) or `counter`.
         """
         budget = self.max_tokens if max_tokens is None else max_tokens
         if budget is None:
             return _layout(self.hits)
+        if isinstance(budget, bool) or not isinstance(budget, int):
+            raise InvalidInputError(f"max_tokens is {budget!r:.40}, expected a whole number")
         if budget <= 0 or not self.hits:
             return ""
         count = (counter or _counter(self.tokenizer)).count

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from memsdk.composing import NEIGHBOUR_WORDS, WINDOW_WORDS, chunk_text, compose, turn_line
+from memsdk.models import Kind, Record
+
+NOW = datetime(2023, 5, 8, tzinfo=UTC)
+BARE = Record(
+    id=UUID(int=1),
+    kind=Kind.MEMORY,
+    text="hello",
+    occurred_at=NOW,
+    created_at=NOW,
+    updated_at=NOW,
+    last_seen_at=NOW,
+)
+
+
+def turn(text: str, **fields: object) -> Record:
+    return BARE.model_copy(update={"text": text, "role": "user", **fields})
+
+
+def test_a_turn_is_a_line_with_speaker_and_date() -> None:
+    """ "Who said when" is asked of memories more than anything else."""
+    assert turn_line(turn("hello", name="Ana")) == "Ana (8 May 2023): hello"
+    assert turn_line(turn("hello")) == "user (8 May 2023): hello"
+    assert turn_line(BARE) == "hello"
+    assert (
+        turn_line(BARE.model_copy(update={"occurred_at": NOW - timedelta(days=1)})) == "(7 May 2023): hello"
+    )
+    assert turn_line(turn("look", metadata={"image_caption": "a cat"})).endswith("look [shares image: a cat]")
+    assert turn_line(turn("look", metadata={"image_caption": 5})).endswith(": look")
+
+
+def test_neighbours_weigh_less_with_distance_and_for_long_turns() -> None:
+    """A turn that says everything itself must not be blurred by small talk around it."""
+    before, after = [turn("far"), turn("near")], [turn("next"), turn("last")]
+    context = dict(compose(turn("yes"), before=before, after=after).context)
+    weights = [context[turn_line(item)] for item in (*before, *after)]
+    assert weights == [0.3, 0.6, 0.4, 0.2]
+    long = compose(turn("word " * 40), before=before).context
+    assert [round(weight, 3) for _, weight in long] == [0.15, 0.3]
+
+
+def test_the_window_is_bounded_and_in_the_order_of_the_talk() -> None:
+    """One endless neighbour would drown the turn's own words."""
+    composed = compose(
+        turn("mine"), before=[turn("old " * 500), turn("before " * 500)], after=[turn("after " * 500)]
+    )
+    window = composed.lexical[1].text
+    assert len(window.split()) <= WINDOW_WORDS + 10
+    assert window.count("before") == NEIGHBOUR_WORDS
+    assert window.index("before") < window.index("mine") < window.index("after")
+
+
+def test_a_chunk_has_its_headings_before_it_each_once() -> None:
+    """ "It opens at six" is found by the name of the chapter it stands in."""
+    chunk = BARE.model_copy(
+        update={"kind": Kind.DOCUMENT, "title": "Harbour", "section": ("Harbour", "Hours")}
+    )
+    assert chunk_text(chunk) == "Harbour > Hours\nhello"
+    assert compose(chunk, before=[turn("x")]).context == ()
+    assert chunk_text(chunk.model_copy(update={"title": None, "section": ()})) == "hello"
