@@ -28,7 +28,7 @@ from memsdk.ports import (
 from memsdk.spaces import Serving, ServingSpaces
 from memsdk.testing.failpoints import reach
 
-BATCH = 256
+BATCH = 512
 CATCH_UP = 8  # batches
 OWN_S = 1.0  # without headway; then `drain_all` takes this process's own claims for left behind
 
@@ -179,9 +179,8 @@ class Indexer:
         return [len(points) for points in groups]
 
     def _apply(self, changes: Sequence[Change]) -> None:
-        self._recover()
+        generation = self._recover()
         serving = self._serving.current()
-        generation = self._index.generation
         records = list(dict.fromkeys(change.record for change in changes))
         states = {state.id: state for state in self._outbox.read(records, neighbours=self._neighbours)}
         counts = dict(zip(states, self.put(list(states.values()), serving=serving), strict=True))
@@ -193,9 +192,10 @@ class Indexer:
         )
         self._unsettled.set()
 
-    def _recover(self) -> None:
-        """After a change of the engine's run, send again what the last one may have lost."""
+    def _recover(self) -> str:
+        """After a change of the engine's run, send again what the last one may have lost; returns the run's name."""
         generation = self._index.generation
         if generation != self._recovered:
             self._care.recover(generation=generation)
             self._recovered = generation
+        return generation

@@ -23,7 +23,7 @@ _HAN = re.compile(
 
 
 class Bm25Encoder:
-    """Implements LexicalEncoder. Holds no state but its settings, so threads can share it."""
+    """Implements LexicalEncoder. Holds no state but its settings and models, so threads can share it."""
 
     def __init__(self, *, k: float = 1.2, language: str = "english") -> None:
         """Take BM25's saturation `k` and the language of stemmer and stopwords.
@@ -32,6 +32,7 @@ class Bm25Encoder:
             InvalidInputError: a parameter is out of its range or the language is unknown.
         """
         self._k, self._language = k, language
+        self._key_models: dict[tuple[float, float], Bm25] = {}
         self._query_model = self._model(average_length=1.0, b=0.75)  # queries have no lengths: any will do
 
     def encode_keys(self, texts: Sequence[str], *, average_length: float, b: float) -> list[SparseVector]:
@@ -45,7 +46,9 @@ class Bm25Encoder:
         Raises:
             InvalidInputError: a parameter is out of its range.
         """
-        model = self._model(average_length=average_length, b=b)
+        model = self._key_models.get((average_length, b))
+        if model is None:
+            model = self._key_models[average_length, b] = self._model(average_length=average_length, b=b)
         vectors = []
         for text in texts:
             _check(text)

@@ -45,12 +45,12 @@ class Database:
         self._pragmas = (
             f"PRAGMA busy_timeout = {int(busy_timeout_s * 1000)}",
             "PRAGMA journal_mode = WAL",
-            f"PRAGMA synchronous = {synchronous}",
             "PRAGMA foreign_keys = ON",
             "PRAGMA secure_delete = ON",
             "PRAGMA temp_store = MEMORY",
             "PRAGMA cache_size = -16000",
         )
+        self._synchronous = synchronous
         self.busy_timeout_ms = int(busy_timeout_s * 1000)
         self._writer = threading.Lock()
         self._gate = threading.Condition()
@@ -71,10 +71,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """A transaction that alone may write; committed at the end, rolled back when anything is raised."""
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """A transaction that alone may write; committed at the end, rolled back when anything is raised.
+
+        Args:
+            durable: False does not wait for the disk, where `synchronous` would: a power cut may undo it, a kill can't.
+                Nothing that comes after it is kept without it. For what is found again and repeated.
+        """
         self._check_space()
-        with self._entered(), self._writer, translated(self.path), self._write_engine.connect() as connection:
+        synchronous = self._synchronous if durable else "NORMAL"
+        engine = self._engine.execution_options(writes=synchronous)
+        with self._entered(), self._writer, translated(self.path), engine.connect() as connection:
             yield connection
             failpoints.reach("sql-before-commit")
             connection.commit()
@@ -115,7 +122,6 @@ class Database:
         )
         sa.event.listen(engine, "connect", self._set_up)
         sa.event.listen(engine, "begin", _begin)
-        self._write_engine = engine.execution_options(writes=True)
         return engine
 
     def _set_up(self, connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
@@ -187,8 +193,10 @@ def check_synchronous(mode: str) -> str:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    synchronous = connection.get_execution_options().get("writes")
+    if synchronous:  # for this transaction; another one may have set it otherwise
+        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if synchronous else "BEGIN")
 
 
 def _for_each(act: Callable[[Database], None]) -> Callable[[], None]:

@@ -45,7 +45,7 @@ _BUILDING_FROM = sa.select(sa.func.min(spaces.c.start_seq)).where(spaces.c.state
 
 
 class SqlOutbox:
-    """The outbox in SQL; see `memsdk.ports.Outbox` and `OutboxState`."""
+    """The outbox in SQL: what it notes of its own is repeated where it is lost. See `memsdk.ports.Outbox` and `OutboxState`."""
 
     def __init__(self, database: Database, clients: Clients) -> None:
         self._database, self._clients = database, clients
@@ -56,10 +56,8 @@ class SqlOutbox:
             owners = connection.execute(_OWNERS).scalars().all()
             if not owners and connection.execute(_FREE.limit(1)).first() is None:
                 return []
-        dead = [
-            token for token in owners if (regain if token == owner else not self._clients.lives(token))
-        ]
-        with self._database.write() as connection:
+        dead = [token for token in owners if (regain if token == owner else not self._clients.lives(token))]
+        with self._database.write(durable=False) as connection:
             if dead:
                 connection.execute(
                     sa.update(outbox).where(_IS_PENDING, outbox.c.owner.in_(dead)).values(owner=None)
@@ -90,7 +88,7 @@ class SqlOutbox:
         """
         if not changes:
             return []
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             current = _current_seqs(connection, [change.record for change in changes])
             again, marks, counts = [], [], []
             for change, state, parts in zip(changes, states, points, strict=True):
@@ -128,7 +126,7 @@ class SqlOutbox:
         with self._database.read() as connection:
             if connection.execute(sa.select(outbox.c.seq).where(done).limit(1)).first() is None:
                 return 0
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             start = connection.execute(_BUILDING_FROM).scalar_one()
             removable = done if start is None else sa.and_(done, outbox.c.seq <= start)
             settled = connection.execute(sa.delete(outbox).where(removable)).rowcount
@@ -141,7 +139,7 @@ class SqlOutbox:
     def recover(self, *, generation: str) -> int:
         """Make pending what was applied under another generation and never settled; returns how many."""
         lost = sa.and_(outbox.c.state == APPLIED, outbox.c.generation != generation)
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             return connection.execute(
                 sa.update(outbox)
                 .where(lost)
@@ -152,7 +150,7 @@ class SqlOutbox:
 
     def release(self, changes: Sequence[Change]) -> None:
         """Give claimed entries back, after a failure."""
-        with self._database.write() as connection:
+        with self._database.write(durable=False) as connection:
             for start in range(0, len(changes), BATCH):
                 seqs = [change.seq for change in changes[start : start + BATCH]]
                 connection.execute(

@@ -37,7 +37,7 @@ class SqlRecallLog:
     def log(self, entries: Sequence[RecallEntry]) -> None:
         """Write them in one transaction; candidates that were forgotten meanwhile are left out."""
         if entries:
-            with self._database.write() as connection:
+            with self._database.write(durable=False) as connection:
                 _insert(connection, [LoggedRecall.of(entry) for entry in entries])
 
     def feedback(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,30 +11,18 @@ from sqlalchemy.engine import Connection
 from memsdk.models import Kind, Record
 from memsdk.ports import Indexable
 from memsdk.records import ledger
-from memsdk.records.rows import SELECT_RECORDS, batches, fetch_past, fetch_rows, to_record
-from memsdk.records.schema import outbox, records
+from memsdk.records.rows import PLAIN_SELECT, batches, fetch_past, plain_record
+from memsdk.records.schema import outbox
 
 RUN_GAP = 32
 """Turns this close together are read as one run."""
 
-_SESSION = SELECT_RECORDS.where(
-    records.c.session_id == sa.bindparam("session"),
-    records.c.user_id.is_not_distinct_from(sa.bindparam("user", type_=sa.String)),
-    records.c.kind == Kind.MEMORY.value,
-)
-_WITHIN = _SESSION.where(records.c.position.between(sa.bindparam("first"), sa.bindparam("last"))).order_by(
-    records.c.position
-)
-_EARLIER = (
-    _SESSION.where(records.c.position < sa.bindparam("first"))
-    .order_by(records.c.position.desc())
-    .limit(sa.bindparam("count"))
-)
-_LATER = (
-    _SESSION.where(records.c.position > sa.bindparam("last"))
-    .order_by(records.c.position)
-    .limit(sa.bindparam("count"))
-)
+_SESSION = f"{PLAIN_SELECT} WHERE records.session_id = :session AND records.user_id IS :user AND records.kind = 'memory'"
+_RUN = f"""
+    SELECT * FROM ({_SESSION} AND position < :first ORDER BY position DESC LIMIT :count) UNION ALL
+    SELECT * FROM ({_SESSION} AND position BETWEEN :first AND :last) UNION ALL
+    SELECT * FROM ({_SESSION} AND position > :last ORDER BY position LIMIT :count)
+"""  # noqa: S608 -- made of constants
 _LAST_ENTRY = (
     sa.select(outbox.c.record_id, sa.func.max(outbox.c.seq))
     .where(outbox.c.record_id.in_(sa.bindparam("ids", expanding=True)))
@@ -45,8 +33,7 @@ _LAST_ENTRY = (
 def read_states(connection: Connection, ids: Sequence[UUID], *, neighbours: int) -> list[Indexable]:
     """A value a record, in the order asked; one without revisions where the record is gone."""
     wanted = list(dict.fromkeys(ids))
-    rows = fetch_rows(connection, wanted)
-    current = {each: to_record(row) for each, row in rows.items()}
+    current, stamps = _current(connection, wanted)
     past = fetch_past(connection, wanted, current)
     around = _neighbours(connection, list(current.values()), count=neighbours) if neighbours else {}
     gone = _last_entries(connection, [each for each in wanted if each not in current])
@@ -59,13 +46,26 @@ def read_states(connection: Connection, ids: Sequence[UUID], *, neighbours: int)
         before, after = around.get(each, ((), ()))
         states[each] = Indexable(
             id=each,
-            seq=rows[each].index_seq,
+            seq=stamps[each][0],
             revisions=(*past.get(each, ()), record),
             before=before,
             after=after,
-            points=rows[each].points,
+            points=stamps[each][1],
         )
     return [states[each] for each in ids]
+
+
+def _current(
+    connection: Connection, ids: Sequence[UUID]
+) -> tuple[dict[UUID, Record], dict[UUID, tuple[int, int]]]:
+    """The records that exist, and for each its last outbox entry and its number of points."""
+    found, stamps = {}, {}
+    for some in batches(ids):
+        statement = f"{PLAIN_SELECT} WHERE records.id IN ({', '.join('?' * len(some))})"
+        for row in connection.exec_driver_sql(statement, tuple(each.hex for each in some)):
+            record = plain_record(row)
+            found[record.id], stamps[record.id] = record, (row[21], row[22])
+    return found, stamps
 
 
 def _last_entries(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -84,10 +84,11 @@ def _neighbours(
         for record in some
         if record.kind is Kind.MEMORY and record.session_id is not None and record.position is not None
     )
+    known = {record.id.hex: record for record in some}
     found: dict[UUID, tuple[tuple[Record, ...], tuple[Record, ...]]] = {}
     for place, positions in places.items():
         for first, last in _runs(positions):
-            turns = _read_run(connection, place, first, last, count=count)
+            turns = _read_run(connection, place, first, last, count=count, known=known)
             for at, turn in enumerate(turns):
                 if turn.position is not None and first <= turn.position <= last:
                     found[turn.id] = (
@@ -109,12 +110,17 @@ def _runs(positions: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _read_run(
-    connection: Connection, place: ledger.Place, first: int, last: int, *, count: int
+    connection: Connection,
+    place: ledger.Place,
+    first: int,
+    last: int,
+    *,
+    count: int,
+    known: Mapping[str, Record],
 ) -> list[Record]:
-    """The turns of a stretch and up to `count` on both sides, in order."""
+    """The turns of a stretch and up to `count` on both sides, in order; those known, by the hex of their ids, as they are."""
     user, session = place
-    whose = {"user": user, "session": session}
-    earlier = connection.execute(_EARLIER, {**whose, "first": first, "count": count}).all()
-    within = connection.execute(_WITHIN, {**whose, "first": first, "last": last}).all()
-    later = connection.execute(_LATER, {**whose, "last": last, "count": count}).all()
-    return [to_record(row) for row in (*earlier[::-1], *within, *later)]
+    asked = {"user": user, "session": session, "first": first, "last": last, "count": count}
+    rows = connection.exec_driver_sql(_RUN, asked)
+    turns = [known.get(row[0]) or plain_record(row) for row in rows]
+    return sorted(turns, key=lambda turn: turn.position or 0)
