@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar, overload
 from uuid import UUID
 
 from memsdk.documents import DocumentShelf, OnSource, Source
-from memsdk.messages import ChatMessage
 from memsdk.errors import ClosedError
+from memsdk.messages import ChatMessage
 from memsdk.models import Document, Forgotten, IngestReport, Kind, Record, Session
 from memsdk.recalled import Recall
 from memsdk.sessions import SessionShelf

@@ -77,7 +77,7 @@ def parse(filters: Mapping[str, object] | None) -> Filter | None:
     Raises:
         FilterError: an operator is unknown, an operand has the wrong type, or it is nested too deeply.
     """
-    if filters is None or (isinstance(filters, Mapping) and not filters):
+    if filters is None or filters == {}:
         return None
     return _parse_mapping(filters, depth=0)
 

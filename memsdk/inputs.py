@@ -124,13 +124,13 @@ def clean_expiry(*, expires_at: object, ttl: object, now: datetime) -> datetime 
     end = clean_time(expires_at, what="expires_at")
     if ttl is not None:
         seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds != seconds:  # NaN
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise InvalidInputError(f"ttl is {ttl!r:.60}, expected a timedelta or a number of seconds")
         try:
             end = now + timedelta(seconds=seconds)
-        except OverflowError:
+        except (OverflowError, ValueError):  # ValueError: NaN
             raise InvalidInputError(
-                f"ttl is {ttl!r:.60}, which ends beyond the year 9999; leave it out"
+                f"ttl is {ttl!r:.60}, which ends beyond the year 9999 or never; leave it out"
             ) from None
     if end is not None and end <= now:
         raise InvalidInputError(f"it would expire at {end.isoformat()}, which is not in the future")

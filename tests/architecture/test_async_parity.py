@@ -1,3 +1,4 @@
+# ruff: noqa: D103 -- helpers and fixtures are told by their names
 from __future__ import annotations
 
 import inspect
@@ -5,8 +6,7 @@ import inspect
 import pytest
 
 from memsdk import AsyncMemory, Memory
-from memsdk.aio import AsyncScopedMemory
-from memsdk.aio_views import AsyncDocuments, AsyncSessions
+from memsdk.aio_views import AsyncDocuments, AsyncScopedMemory, AsyncSessions
 from memsdk.documents import DocumentShelf
 from memsdk.scoped import ScopedMemory
 from memsdk.sessions import SessionShelf

@@ -1,13 +1,15 @@
 """What a memory does, told once and run through `Memory` and through `AsyncMemory`."""
 
+# ruff: noqa: D103 -- helpers and fixtures are told by their names
 from __future__ import annotations
 
 import asyncio
 import inspect
+import itertools
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
@@ -26,7 +28,7 @@ class Driver:
         self.memory = memory
         self.loop = loop
 
-    def __call__(self, path: str, *args: object, **kwargs: object) -> object:
+    def __call__(self, path: str, *args: object, **kwargs: object) -> Any:
         """`do("sessions.list", "ana")`."""
         target: object = self.memory
         for name in path.split("."):
@@ -150,7 +152,7 @@ def test_a_store_that_requires_a_user_refuses_to_work_without_one(open_driver: O
 
 
 def test_as_of_shows_what_was_current_then(do: Driver) -> None:
-    """ "What did we know on Monday?" must not be answered with Tuesday's correction."""
+    """The question what we knew on Monday must not be answered with Tuesday's correction."""
     start = datetime.now(UTC)
     old = do("remember", "Ana lives in Porto.", user_id="ana")
     later = do("remember", "Bo visits in a while.", user_id="ana", ttl=3600)
@@ -212,7 +214,7 @@ def test_an_id_of_the_callers_own_is_an_upsert(do: Driver) -> None:
 
 
 def test_a_turn_is_found_by_its_neighbours_words_and_no_longer_once_they_are_forgotten(do: Driver) -> None:
-    """ "Yes, two please" means nothing without the question before it."""
+    """A bare yes means nothing without the question before it."""
     turns = do("remember", [{"role": "user", "content": "yes two please"}], user_id="ana", session_id="s1")
     turns += do(
         "remember", [{"role": "assistant", "content": "booked the zeppelin"}], user_id="ana", session_id="s1"
@@ -276,7 +278,7 @@ def test_an_explanation_adds_up_to_the_score_and_kinds_are_fused(do: Driver) -> 
 
 
 def test_a_history_joins_the_query(do: Driver) -> None:
-    """ "And when does it leave?" is only answered with what was talked of before."""
+    """The question when it leaves is only answered with what was talked of before."""
     do(
         "remember",
         ["The zeppelin leaves at noon.", "The ferry leaves at six.", "When in doubt, ask."],
@@ -416,7 +418,9 @@ def test_after_close_every_verb_says_so(open_driver: OpenDriver) -> None:
     view = Driver(do("scoped", user_id="ana"), do.loop)
     do("close")
     do("close")
-    for one, verb, *args in [(do, "remember", "x"), (do, "recall", "x"), (do, "list"), (do, "flush"), (view, "list"),
-                             (do, "documents.list"), (do, "sessions.list"), (view, "remember", "x")]:  # fmt: skip
+    for path in ("list", "flush", "stats", "documents.list", "sessions.list"):
         with pytest.raises(ClosedError, match="open it again"):
-            one(verb, *args)
+            do(path)
+    for one, verb in itertools.product((do, view), ("remember", "recall")):
+        with pytest.raises(ClosedError, match="open it again"):
+            one(verb, "x")

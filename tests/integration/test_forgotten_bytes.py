@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,8 +83,8 @@ def test_what_expired_leaves_no_byte_after_the_next_open(tmp_path: Path, open_me
     memory = open_memory()
     memory.remember("the code is zq7secret", user_id="ana", ttl=0.05)
     memory.close()
+    time.sleep(0.1)
     memory = open_memory()
-    memory.sweep()
     assert files_with(tmp_path / "store", b"zq7secret") == []
     assert memory.list() == []
 

@@ -1,5 +1,6 @@
 """What a filter finds must not depend on who evaluates it: SQL's listing, either index, or plain Python."""
 
+# ruff: noqa: D103 -- helpers and fixtures are told by their names
 from __future__ import annotations
 
 from collections.abc import Iterator

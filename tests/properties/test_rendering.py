@@ -1,3 +1,4 @@
+# ruff: noqa: D103 -- helpers and fixtures are told by their names
 from __future__ import annotations
 
 from datetime import UTC, datetime

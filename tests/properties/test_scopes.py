@@ -1,10 +1,12 @@
 """Random use of a memory by several users: nobody reads what is another's, and a forgotten user leaves no byte."""
 
+# ruff: noqa: D102 -- a rule is told by its name
 from __future__ import annotations
 
 import json
 import tempfile
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -57,10 +59,15 @@ class ScopeMachine(RuleBasedStateMachine):
     def remember(
         self, user: str | None, agent: str | None, session: str | None, external: str | None
     ) -> None:
-        arguments = {"metadata": {"note": self.marker(user)}, "tags": [self.marker(user)], "id": external}
         try:
             record = self.memory.remember(
-                f"{WORD} {self.marker(user)}", user_id=user, agent_id=agent, session_id=session, **arguments
+                f"{WORD} {self.marker(user)}",
+                user_id=user,
+                agent_id=agent,
+                session_id=session,
+                id=external,
+                metadata={"note": self.marker(user)},
+                tags=[self.marker(user)],
             )
         except ConflictError:
             return
@@ -174,7 +181,7 @@ class ScopeMachine(RuleBasedStateMachine):
             visible = owner in (user, None) and (agent is None or self.agent[id_] in (agent, None))
             assert can(view.get, id_) == can(view.history, id_) == visible
             if not (owner == user and visible):
-                assert not can(lambda key, view=view: view.update(key, "stolen"), id_)
+                assert not can(partial(view.update, text="stolen"), id_)
         assert {session.user_id for session in view.sessions.list()} <= {user}
         assert {document.user_id for document in view.documents.list()} <= {user, None}
         self.shows_nothing_of_others(user, view)

@@ -1,3 +1,4 @@
+# ruff: noqa: D102, D103 -- helpers are told by their names
 from __future__ import annotations
 
 import threading

@@ -1,3 +1,4 @@
+# ruff: noqa: D103 -- helpers and fixtures are told by their names
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ def turn(text: str, **fields: object) -> Record:
 
 
 def test_a_turn_is_a_line_with_speaker_and_date() -> None:
-    """ "Who said when" is asked of memories more than anything else."""
+    """The question who said it, and when, is asked of memories more than anything else."""
     assert turn_line(turn("hello", name="Ana")) == "Ana (8 May 2023): hello"
     assert turn_line(turn("hello")) == "user (8 May 2023): hello"
     assert turn_line(BARE) == "hello"
@@ -56,7 +57,7 @@ def test_the_window_is_bounded_and_in_the_order_of_the_talk() -> None:
 
 
 def test_a_chunk_has_its_headings_before_it_each_once() -> None:
-    """ "It opens at six" is found by the name of the chapter it stands in."""
+    """That it opens at six is found by the name of the chapter it stands in."""
     chunk = BARE.model_copy(
         update={"kind": Kind.DOCUMENT, "title": "Harbour", "section": ("Harbour", "Hours")}
     )

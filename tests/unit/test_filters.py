@@ -69,8 +69,8 @@ def test_times_are_read_with_and_without_a_zone() -> None:
         "2026-05-08T12:00:00",
         "2026-05-08T12:00:00Z",
         "2026-05-08T14:00:00+02:00",
-        datetime(2026, 5, 8, 12),
-    )  # noqa: DTZ001 -- naive
+        datetime(2026, 5, 8, 12),  # noqa: DTZ001 -- naive
+    )
     assert {as_time(moment) for moment in same} == {noon}
     assert as_time("12:00") is None
     assert as_time(noon) is None
