@@ -72,41 +72,25 @@ def search(shard: edge.EdgeShard, requests: Sequence[Plain]) -> list[list[object
     """Answer requests of [legs, filter, limit, payload fields], each with [ids, payload columns, legs].
 
     A leg is [places, scores]: which of the ids it found, best first, as uint32 and float32 bytes. The legs of a small
-    scope find the same points, and reading and packing them is most of a query's cost.
+    scope find the same points, and reading their payloads is most of a query's cost: the first leg brings its own.
     """
     queries: list[edge.QueryRequest] = []
     asked = cast("Sequence[tuple[list[Plain], Plain | None, int, list[str]]]", requests)
-    for legs, condition, limit, _ in asked:
+    for legs, condition, limit, fields in asked:
         compiled = None if condition is None else to_edge(condition)
+        selected = _selected(fields)
         queries += [
             edge.QueryRequest(
                 limit=limit,
                 query=edge.Query.Nearest(_vector(leg), using=cast("str", leg[0])),
                 filter=compiled,
                 params=None if len(leg) > 2 else _dense_params(),
-                with_payload=False,
+                with_payload=False if number else selected,
             )
-            for leg in legs
+            for number, leg in enumerate(legs)
         ]
     answers = iter(shard.query_batch(edge.QueryBatchRequest(queries)) if queries else ())
-    found: list[list[object]] = []
-    for legs, _, _, fields in asked:
-        ranked = [[(cast("UUID", hit.id), hit.score) for hit in next(answers)] for _ in legs]
-        points = list(dict.fromkeys([point for hits in ranked for point, _ in hits]))
-        columns: list[list[object]] = []
-        if fields:
-            records = shard.retrieve(cast("list[int | UUID | str]", points), _selected(fields), False)
-            points = [cast("UUID", record.id) for record in records]
-            columns = _values([record.payload for record in records], fields)
-        places = {point: place for place, point in enumerate(points)}
-        found.append(
-            [
-                b"".join([point.bytes for point in points]),
-                columns,
-                [_ranking(hits, places) for hits in ranked],
-            ]
-        )
-    return found
+    return [_answer(shard, [next(answers) for _ in legs], fields) for legs, _, _, fields in asked]
 
 
 def scroll(shard: edge.EdgeShard, fields: Sequence[str], after: bytes | None) -> list[object]:
@@ -189,13 +173,27 @@ def _sparse(pair: Plain) -> edge.SparseVector:
     return edge.SparseVector(indices.tolist(), values.tolist())
 
 
-def _ranking(hits: list[tuple[UUID, float]], places: Mapping[UUID, int]) -> list[bytes]:
-    kept = [
-        (places[point], score) for point, score in hits if point in places
-    ]  # the others were deleted since
+def _answer(
+    shard: edge.EdgeShard, ranked: Sequence[Sequence[edge.ScoredPoint]], fields: Sequence[str]
+) -> list[object]:
+    """[ids, payload columns, legs]; points that were deleted since they were found are left out."""
+    payloads: dict[int, Payload | None] = {}
+    if ranked:
+        payloads = {cast("UUID", hit.id).int: hit.payload for hit in ranked[0]}
+        others = {cast("UUID", hit.id).int: hit.id for hits in ranked[1:] for hit in hits}
+        missing = [id_ for point, id_ in others.items() if point not in payloads]
+        for record in shard.retrieve(missing, _selected(fields), False) if missing else ():
+            payloads[cast("UUID", record.id).int] = record.payload
+    places = {point: place for place, point in enumerate(payloads)}
+    ids = b"".join([point.to_bytes(16, "big") for point in payloads])
+    return [ids, _values(payloads.values(), fields), [_ranking(hits, places) for hits in ranked]]
+
+
+def _ranking(hits: Sequence[edge.ScoredPoint], places: Mapping[int, int]) -> list[bytes]:
+    kept = [(places.get(cast("UUID", hit.id).int, -1), hit.score) for hit in hits]
     return [
-        array("I", [place for place, _ in kept]).tobytes(),
-        array("f", [score for _, score in kept]).tobytes(),
+        array("I", [place for place, _ in kept if place >= 0]).tobytes(),
+        array("f", [score for place, score in kept if place >= 0]).tobytes(),
     ]
 
 
