@@ -6,7 +6,7 @@ import builtins  # a method named `list` hides the type
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -107,7 +107,8 @@ class DocumentShelf:
             key = inputs.clean_id(key, what="key")
             media_type = inputs.clean_text(media_type, what="media_type", most=inputs.MAX_ID_CHARS)
             body = inputs.clean_text(text, most=MAX_TEXT_CHARS)
-            everything = iter(parts.reader.read_text(body, title=named, media_type=media_type, key=key))
+            parsed = parts.reader.read_text(body, title=named, media_type=media_type, key=key)
+            everything = (replace(part, title=named) for part in parsed)  # not the first heading's
         else:
             if title is not None or key is not None:
                 raise InvalidInputError("title and key go with text; a file has its own name and path")

@@ -7,6 +7,7 @@ open their own again.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -58,6 +59,7 @@ class Database:
         self._forking = False
         self._closed = False
         self._writes = 0
+        self._writing: object = None  # the driver's connection of the write under way, or interrupted
         self._stale: list[
             object
         ] = []  # what a fork inherited: kept, as closing it could break the parent's locks
@@ -81,10 +83,18 @@ class Database:
         self._check_space()
         synchronous = self._synchronous if durable else "NORMAL"
         engine = self._engine.execution_options(writes=synchronous)
-        with self._entered(), self._writer, translated(self.path), engine.connect() as connection:
-            yield connection
-            failpoints.reach("sql-before-commit")
-            connection.commit()
+        with self._entered(), self._writer, translated(self.path):
+            self._roll_back_interrupted()
+            with engine.connect() as connection:
+                self._writing = connection.connection.driver_connection
+                try:
+                    yield connection
+                    failpoints.reach("sql-before-commit")
+                    connection.commit()
+                except Exception:
+                    self._writing = None  # rolled back as the connection is given back
+                    raise
+            self._writing = None
         failpoints.reach("sql-after-commit")
 
     @contextmanager
@@ -142,6 +152,14 @@ class Database:
             with self._gate:
                 self._inside -= 1
                 self._gate.notify_all()
+
+    def _roll_back_interrupted(self) -> None:
+        """End a transaction that Ctrl-C tore from its cleaning up: left open, it would lock the database."""
+        driver, self._writing = self._writing, None
+        if isinstance(driver, sqlite3.Connection):
+            with contextlib.suppress(sqlite3.ProgrammingError):  # closed already
+                if driver.in_transaction:
+                    driver.rollback()
 
     def _check_space(self) -> None:
         self._writes += 1

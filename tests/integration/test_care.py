@@ -31,3 +31,11 @@ def test_statistics_count_what_is_on_disk(tmp_path: Path) -> None:
     with Memory.open(tmp_path, embedder="hashing", index="embedded-inline") as memory:
         memory.remember("Ana keeps bees on the roof.", user_id="ana")
         assert 0 < memory.stats().bytes < 50_000_000
+
+
+def test_a_title_that_is_given_wins_over_the_first_heading(tmp_path: Path) -> None:
+    """The caller names the document as their users know it."""
+    with Memory.open(tmp_path, embedder="hashing", index="exact") as memory:
+        memory.documents.ingest(text="# Draft 7\n\nBees sleep.", title="On bees", media_type="text/markdown")
+        assert [document.title for document in memory.documents.list()] == ["On bees"]
+        assert [hit.title for hit in memory.recall("bees")] == ["On bees"]

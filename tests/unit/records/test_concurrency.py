@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from memsdk.records import open_store
 from memsdk.testing.store_drafts import EVERYTHING, fact, said
@@ -108,4 +109,26 @@ def test_a_forked_child_and_its_parent_both_go_on(tmp_path: Path) -> None:
     assert len(store.records.page(EVERYTHING, limit=99)) == 41
     assert len(store.outbox.claim(owner=store.token, limit=99)) == 20
     assert store.admin.check() == []
+    store.close()
+
+
+def test_a_second_interrupt_while_cleaning_up_locks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C pressed twice can tear a transaction from its rollback; the agent then locked itself out for good."""
+    store = open_store(tmp_path, busy_timeout_s=0.5)
+    database = store.admin._database  # noqa: SLF001 -- the seam itself is what breaks
+    torn = []
+
+    def close_torn(connection: sa.Connection) -> None:
+        torn.append(connection)  # alive, as a traceback would keep it
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch, database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM records")
+        patch.setattr(sa.Connection, "close", close_torn)
+        raise KeyboardInterrupt
+    assert torn
+    store.records.add([fact("written after")], owner=None)
+    assert len(store.records.page(EVERYTHING, limit=9)) == 1
     store.close()
