@@ -193,6 +193,12 @@ def clean_path(value: object, *, what: str) -> Path:
         raise InvalidInputError(f"{what} is {str(value)!a:.60}, which names no file or home here") from None
 
 
+def refuse_inside(folder: Path, path: Path) -> None:
+    """Refuse to write a copy into the store that it is of: it would outlive a `forget`, or replace a file."""
+    if path.resolve().is_relative_to(folder.resolve()):
+        raise InvalidInputError(f"{path} lies in the store itself; name a place outside of {folder}")
+
+
 def clean_user(user_id: object) -> tuple[str, ...] | None:
     """The users that a listing or an export means: one, or None for everybody."""
     user = clean_id(user_id, what="user_id")

@@ -12,6 +12,7 @@ from memsdk.background import Background
 from memsdk.errors import InvalidInputError, StoreError
 from memsdk.forgetting import Forgetter
 from memsdk.indexing import BATCH, Indexer
+from memsdk.inputs import refuse_inside
 from memsdk.models import Stats
 from memsdk.payloads import Hasher
 from memsdk.ports import Chunker, Clock, Embedder, Index, Reader, Store
@@ -108,6 +109,7 @@ class Parts:
 
     def backup(self, path: Path) -> Path:
         """Copy the database to a new folder while others write."""
+        refuse_inside(self.folder, path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InvalidInputError(
                 f"{path} is there already and not empty; name a new folder for the backup"

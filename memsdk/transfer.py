@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from memsdk.errors import InvalidInputError, StoreError
+from memsdk.inputs import refuse_inside
 from memsdk.verification import Progress
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def export_jsonl(
 
     The file appears under its name only when it is whole.
     """
+    refuse_inside(parts.folder, path)
     parts.background.write_log()
     partial = path.with_name(path.name + ".partial")
     total = int(str(parts.store.admin.counts()["records_total"]))

@@ -165,7 +165,7 @@ def _seen_again(batch: _Batch, draft: Draft, record: Record) -> Written:
     record = record.model_copy(update={"seen": record.seen + 1, "last_seen_at": batch.now})
     batch.by_id[record.id] = record
     other_metadata = bool(draft.metadata) and canonical(draft.metadata) != canonical(record.metadata)
-    other_expiry = draft.expires_at not in (None, record.expires_at)
+    other_expiry = draft.expires_at != record.expires_at  # said again without an end, it has none
     if not (other_metadata or other_expiry):
         return Written(record=record, outcome="unchanged", seq=None)
     extra = Extra(
@@ -174,7 +174,7 @@ def _seen_again(batch: _Batch, draft: Draft, record: Record) -> Written:
         title=record.title,
         section=record.section,
     )
-    columns = {"expires_at": draft.expires_at or record.expires_at}
+    columns = {"expires_at": draft.expires_at}
     return _revised(batch, record, Revision(text=record.text, extra=extra, columns=columns, recomposes=False))
 
 

@@ -188,6 +188,30 @@ def test_what_has_expired_is_not_found_and_sweep_erases_it(do: Driver) -> None:
     assert do("list") == []
 
 
+def test_what_is_said_again_without_an_end_is_kept(do: Driver) -> None:
+    """The second call was acknowledged too: it must not vanish with the first one's ttl."""
+    do("remember", "the door code is 1234", user_id="ana", ttl=0.2)
+    assert do("remember", "the door code is 1234", user_id="ana").expires_at is None
+    asyncio.run(asyncio.sleep(0.25))
+    do("sweep")
+    assert do.texts("door code", user_id="ana") == ["the door code is 1234"]
+    assert do("verify").clean
+
+
+@pytest.mark.parametrize("verb", ["export_jsonl", "backup"])
+def test_nothing_is_written_into_the_store_itself(do: Driver, tmp_path: Path, verb: str) -> None:
+    """An export onto `memory.db` would replace the store; one beside it would keep what is forgotten later."""
+    do("remember", "peanuts", user_id="ana")
+    for name in ("memory.db", "copy", "index/copy"):
+        with pytest.raises(InvalidInputError, match="in the store itself|not empty"):
+            do(verb, tmp_path / "store" / name)
+    assert (
+        sorted(path.name for path in (tmp_path / "store").iterdir() if path.suffix != ".lock")[0]
+        == "memory.db"
+    )
+    assert do.texts("peanuts", user_id="ana") == ["peanuts"]
+
+
 def test_the_same_is_remembered_once(do: Driver) -> None:
     """An agent that says the same thing daily must not fill the recall with it."""
     first = do("remember", "tea at five", user_id="ana")
