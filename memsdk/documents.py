@@ -108,7 +108,9 @@ class DocumentShelf:
             media_type = inputs.clean_text(media_type, what="media_type", most=inputs.MAX_ID_CHARS)
             body = inputs.clean_text(text, most=MAX_TEXT_CHARS)
             parsed = parts.reader.read_text(body, title=named, media_type=media_type, key=key)
-            everything = (replace(part, title=named) for part in parsed)  # not the first heading's
+            everything: Iterator[Parsed] = (
+                replace(part, title=named) for part in parsed
+            )  # not the first heading's
         else:
             if title is not None or key is not None:
                 raise InvalidInputError("title and key go with text; a file has its own name and path")

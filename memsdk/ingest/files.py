@@ -173,7 +173,7 @@ def _real(path: Path) -> Path:
 
 
 def _key(path: Path) -> str:
-    """The file's absolute path; bytes of its name that are no text are written as `\\xe9`."""
+    r"""The file's absolute path; bytes of its name that are no text are written as `\xe9`."""
     return _real(path).as_posix().encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

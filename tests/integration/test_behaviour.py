@@ -202,13 +202,11 @@ def test_what_is_said_again_without_an_end_is_kept(do: Driver) -> None:
 def test_nothing_is_written_into_the_store_itself(do: Driver, tmp_path: Path, verb: str) -> None:
     """An export onto `memory.db` would replace the store; one beside it would keep what is forgotten later."""
     do("remember", "peanuts", user_id="ana")
+    before = {path.name for path in (tmp_path / "store").iterdir()}
     for name in ("memory.db", "copy", "index/copy"):
-        with pytest.raises(InvalidInputError, match="in the store itself|not empty"):
+        with pytest.raises(InvalidInputError, match="in the store itself"):
             do(verb, tmp_path / "store" / name)
-    assert (
-        sorted(path.name for path in (tmp_path / "store").iterdir() if path.suffix != ".lock")[0]
-        == "memory.db"
-    )
+    assert {path.name for path in (tmp_path / "store").iterdir()} == before
     assert do.texts("peanuts", user_id="ana") == ["peanuts"]
 
 
