@@ -13,12 +13,9 @@ from memsdk.background import Background
 from memsdk.errors import InvalidInputError, NotFoundError
 from memsdk.forgetting import Forgetter
 from memsdk.models import Forgotten, Kind, Metadata, Record
-from memsdk.ports import Clock, RecallLog, RecordFilter, Records
+from memsdk.ports import Clock, RecallLog, RecordFilter, Records, Whose
 from memsdk.recalled import Recall
 from memsdk.remembering import Writer
-
-Users = tuple[str | None, ...] | None
-"""Whose records can be reached (users, and likewise agents): None for everybody's; a None in it for nobody's."""
 
 
 class Access:
@@ -41,7 +38,7 @@ class Access:
         self._background = background
         self._clock = clock
 
-    def get(self, id: UUID | str, *, users: Users, agents: Users = None) -> Record:
+    def get(self, id: UUID | str, *, users: Whose, agents: Whose = None) -> Record:
         """One record."""
         wanted = inputs.clean_uuid(id)
         found = self._records.get([wanted])
@@ -53,14 +50,14 @@ class Access:
             raise NotFoundError(f"no record {wanted} in this scope; `list` shows what there is")
         return found[0]
 
-    def history(self, id: UUID | str, *, users: Users, agents: Users = None) -> builtins.list[Record]:
+    def history(self, id: UUID | str, *, users: Whose, agents: Whose = None) -> builtins.list[Record]:
         """Every revision of a record, oldest first."""
         return self._records.history(self.get(id, users=users, agents=agents).id)
 
     def list(
         self,
         *,
-        users: Users,
+        users: Whose,
         agent_id: str | None,
         session_id: str | None,
         kinds: Sequence[Kind | str] | None,
@@ -80,13 +77,13 @@ class Access:
         id: UUID | str,
         text: str | None,
         *,
-        users: Users,
+        users: Whose,
         metadata: Mapping[str, object] | None,
         tags: Sequence[str] | None,
         occurred_at: datetime | str | None,
         expires_at: datetime | str | None,
         ttl: timedelta | float | None,
-        agents: Users = None,
+        agents: Whose = None,
     ) -> Record:
         """Write a new revision."""
         record = self.get(id, users=users, agents=agents)
@@ -105,7 +102,7 @@ class Access:
         self,
         id: UUID | str | Sequence[UUID | str] | None,
         *,
-        users: Users,
+        users: Whose,
         user_id: str | None,
         agent_id: str | None,
         session_id: str | None,
@@ -139,7 +136,7 @@ class Access:
         self,
         recall: Recall | UUID | str,
         *,
-        users: Users,
+        users: Whose,
         output: str | None,
         score: float | None,
         used: Sequence[UUID | str],
@@ -161,7 +158,7 @@ class Access:
     def _where(
         self,
         *,
-        users: Users,
+        users: Whose,
         agent_id: str | None,
         session_id: str | None,
         kinds: Sequence[Kind | str] | None,

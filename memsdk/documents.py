@@ -16,7 +16,7 @@ from uuid_utils.compat import uuid7
 from memsdk import inputs
 from memsdk.errors import IngestError, InvalidInputError
 from memsdk.models import Document, Draft, Forgotten, IngestReport, Kind, Metadata, Scope
-from memsdk.ports import Change, Message, Parsed
+from memsdk.ports import Change, Message, Parsed, Whose
 from memsdk.remembering import changes_of
 
 if TYPE_CHECKING:
@@ -129,17 +129,24 @@ class DocumentShelf:
         users = self._users if user is None else inputs.narrow(self._users, user)
         cursor = None if after is None else inputs.clean_uuid(after, what="after")
         documents = self._memory._parts.store.documents  # noqa: SLF001
-        return documents.list(users=users, limit=inputs.clean_limit(limit), after=cursor)
+        return documents.list(users=users, agents=self._agents, limit=inputs.clean_limit(limit), after=cursor)
 
     def remove(self, document: Document | UUID | str) -> Forgotten:
         """Erase a document and its chunks. Raises NotFoundError."""
         wanted = document.id if isinstance(document, Document) else inputs.clean_uuid(document)
-        owned = None if self._bound is None else (self._bound.user_id,)
-        return self._memory._parts.forgetter.remove_document(wanted, users=owned)  # noqa: SLF001
+        bound = self._bound
+        users = None if bound is None else (bound.user_id,)
+        agents = None if bound is None or bound.agent_id is None else (bound.agent_id,)
+        return self._memory._parts.forgetter.remove_document(wanted, users=users, agents=agents)  # noqa: SLF001
 
     @property
-    def _users(self) -> tuple[str | None, ...] | None:
+    def _users(self) -> Whose:
         return None if self._bound is None else tuple(dict.fromkeys((self._bound.user_id, None)))
+
+    @property
+    def _agents(self) -> Whose:
+        agent = None if self._bound is None else self._bound.agent_id
+        return None if agent is None else (agent, None)
 
     def _scope(self, *, user_id: str | None, agent_id: str | None, shared: bool) -> Scope:
         if self._bound is not None:

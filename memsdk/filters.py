@@ -270,12 +270,19 @@ def _mapping(operator: str, operand: object) -> Mapping[str, object]:
 
 
 def _values_at(payload: Mapping[str, object], field: str) -> Iterable[object]:
-    value: object = payload.get(field)
-    if value is None and "." in field:
-        value = payload
-        for name in field.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
+    value = _at(payload, field)
     return value if isinstance(value, list | tuple) else (value,)
+
+
+def _at(payload: Mapping[str, object], path: str) -> object:
+    """What lies at a name, or at a path whose names may hold dots themselves."""
+    if path in payload:
+        return payload[path]
+    for at, character in enumerate(path):
+        inner = payload.get(path[:at]) if character == "." else None
+        if isinstance(inner, Mapping) and (found := _at(inner, path[at + 1 :])) is not None:
+            return found
+    return None
 
 
 def _equal(value: object, want: Scalar) -> bool:

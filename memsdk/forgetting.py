@@ -11,7 +11,7 @@ from memsdk.background import Background
 from memsdk.errors import InvalidInputError, MemsdkError, NotFoundError
 from memsdk.indexing import Indexer
 from memsdk.models import Forgotten
-from memsdk.ports import Change, Clock, Documents, Eraser, Owner, RecordFilter
+from memsdk.ports import Change, Clock, Documents, Eraser, Owner, RecordFilter, Whose
 from memsdk.testing.failpoints import reach
 
 logger = logging.getLogger(__name__)
@@ -57,10 +57,10 @@ class Forgetter:
         receipt, changes = self._eraser.forget_users([user_id], owner=self._owner())
         return self._finish(receipt, changes)
 
-    def remove_document(self, id: UUID, *, users: tuple[str | None, ...] | None) -> Forgotten:
+    def remove_document(self, id: UUID, *, users: Whose, agents: Whose) -> Forgotten:
         """Erase a document and its chunks."""
         self._background.write_log()
-        receipt, changes = self._documents.remove(id, users=users, owner=self._owner())
+        receipt, changes = self._documents.remove(id, users=users, agents=agents, owner=self._owner())
         return self._finish(receipt, changes)
 
     def sweep(self) -> Forgotten:

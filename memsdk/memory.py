@@ -153,6 +153,7 @@ class Memory:
             InvalidInputError: nothing was written.
             NotFoundError: no record to supersede in this scope.
             IndexingError, EmbedderError: it is stored, and will be found once the cause is mended.
+                (The first write of a new store needs the index, and stores nothing without it.)
         """
         parts = self._parts
         scope = self._scope(user_id=user_id, agent_id=agent_id, session_id=session_id, shared=shared)

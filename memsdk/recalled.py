@@ -96,7 +96,7 @@ def _fit(hits: tuple[Hit, ...], *, budget: int, count: Callable[[str], int]) -> 
 
 def _cut(hit: Hit, *, budget: int, count: Callable[[str], int]) -> str:
     """The longest run of whole words of the hit that fits."""
-    words = _layout((hit,)).split(" ")
+    words = _line(hit).split(" ")
     fits, too_many = 0, len(words) + 1
     while too_many - fits > 1:
         middle = (fits + too_many) // 2

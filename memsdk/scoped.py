@@ -32,7 +32,7 @@ class ScopedMemory:
         self._own_agent = None if scope.agent_id is None else (scope.agent_id,)
         self._seen_agents = None if scope.agent_id is None else (scope.agent_id, None)
         self.documents = DocumentShelf(memory, scope=scope)
-        self.sessions = SessionShelf(memory, users=self._own)
+        self.sessions = SessionShelf(memory, users=self._own, agents=self._seen_agents)
 
     @overload
     def remember(  # type: ignore[overload-overlap]  # a str is a sequence of str

@@ -6,7 +6,7 @@ from memsdk.ports.embedding import Embedder, EmbedderSpec, LexicalEncoder, Token
 from memsdk.ports.index import Index, IndexAdmin, Leg, PointHit, SearchRequest, SearchResult, VectorIndex
 from memsdk.ports.ingest import Chunker, Message, Parsed, Reader, Section
 from memsdk.ports.outbox import Indexable, Outbox, OutboxCare, OutboxState, Owner, Space, Spaces
-from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions, Written
+from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions, Whose, Written
 from memsdk.ports.store import Clock, RecallEntry, RecallLog, Store, StoreAdmin, Transfer
 
 __all__ = [
@@ -45,5 +45,6 @@ __all__ = [
     "TokenCounter",
     "Transfer",
     "VectorIndex",
+    "Whose",
     "Written",
 ]

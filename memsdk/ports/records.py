@@ -75,6 +75,10 @@ class Records(Protocol):
         """Every revision, oldest first. Raises NotFoundError."""
 
 
+Whose = tuple[str | None, ...] | None
+"""The ids that are meant, a None among them for records without one; None alone means all."""
+
+
 class Documents(Protocol):
     """The ingested sources. Their chunks are records of kind `document` with this source id."""
 
@@ -90,11 +94,11 @@ class Documents(Protocol):
         """
 
     def list(
-        self, *, users: tuple[str | None, ...] | None, limit: int, after: UUID | None
+        self, *, users: Whose, agents: Whose = None, limit: int, after: UUID | None
     ) -> builtins.list[Document]:
         """Sources by id, beyond `after`."""
 
-    def remove(self, id: UUID, *, users: tuple[str | None, ...] | None, owner: str | None,
+    def remove(self, id: UUID, *, users: Whose, agents: Whose = None, owner: str | None,
                ) -> tuple[Forgotten, builtins.list[Change]]:  # fmt: skip
         """Erase a source and its chunks. Raises NotFoundError."""
 
@@ -102,11 +106,11 @@ class Documents(Protocol):
 class Sessions(Protocol):
     """Conversations, as the records' session labels draw them."""
 
-    def list(self, *, users: tuple[str | None, ...] | None, limit: int) -> list[Session]:
+    def list(self, *, users: Whose, agents: Whose = None, limit: int) -> list[Session]:
         """Sessions, the latest first."""
 
     def transcript(
-        self, session_id: str, *, users: tuple[str | None, ...] | None, last: int | None
+        self, session_id: str, *, users: Whose, agents: Whose = None, last: int | None
     ) -> builtins.list[Record]:
         """A session's records in their order; the last so many."""
 

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from memsdk.errors import NotFoundError
 from memsdk.models import Document, Draft, Forgotten, Record, Scope
-from memsdk.ports import Change, Clock, Written
+from memsdk.ports import Change, Clock, Whose, Written
 from memsdk.records import ledger
 from memsdk.records.adding import add_drafts
 from memsdk.records.database import Database
@@ -79,18 +79,18 @@ class SqlDocuments:
         return stored, written, receipt.records, gone
 
     def list(
-        self, *, users: tuple[str | None, ...] | None, limit: int, after: UUID | None
+        self, *, users: Whose, agents: Whose = None, limit: int, after: UUID | None
     ) -> builtins.list[Document]:
         """Sources by id, beyond `after`."""
         with self._database.read() as connection:
-            return list_sources(connection, users=users, limit=limit, after=after)
+            return list_sources(connection, users=users, agents=agents, limit=limit, after=after)
 
     def remove(
-        self, id: UUID, *, users: tuple[str | None, ...] | None, owner: str | None
+        self, id: UUID, *, users: Whose, agents: Whose = None, owner: str | None
     ) -> tuple[Forgotten, builtins.list[Change]]:
         """Erase a source and its chunks. Raises NotFoundError."""
         with self._database.write() as connection:
-            whose = one_of(sources.c.user_id, users)
+            whose = [*one_of(sources.c.user_id, users), *one_of(sources.c.agent_id, agents)]
             if connection.execute(sa.select(sources.c.id).where(sources.c.id == id, *whose)).first() is None:
                 raise NotFoundError(f"no document {id} here; `documents.list` shows what there is")
             gone = leaving(connection, [records.c.source_id == id])
@@ -137,11 +137,15 @@ def source_key(keys: Keys, key: str, user_id: str | None, agent_id: str | None) 
 
 
 def list_sources(
-    connection: Connection, *, users: tuple[str | None, ...] | None, limit: int, after: UUID | None
+    connection: Connection, *, users: Whose, limit: int, after: UUID | None, agents: Whose = None
 ) -> list[Document]:
     """Sources by id, beyond `after`."""
     beyond = [] if after is None else [sources.c.id > after]
-    statement = _SOURCES.where(*one_of(sources.c.user_id, users), *beyond).order_by(sources.c.id).limit(limit)
+    statement = (
+        _SOURCES.where(*one_of(sources.c.user_id, users), *one_of(sources.c.agent_id, agents), *beyond)
+        .order_by(sources.c.id)
+        .limit(limit)
+    )
     return [_document(row) for row in connection.execute(statement)]
 
 

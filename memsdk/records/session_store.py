@@ -7,7 +7,7 @@ import builtins  # a method named `list` hides the type
 import sqlalchemy as sa
 
 from memsdk.models import Record, Session
-from memsdk.ports import Clock
+from memsdk.ports import Clock, Whose
 from memsdk.records.database import Database
 from memsdk.records.rows import SELECT_RECORDS, to_record
 from memsdk.records.schema import records
@@ -20,7 +20,7 @@ class SqlSessions:
     def __init__(self, database: Database, *, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
-    def list(self, *, users: tuple[str | None, ...] | None, limit: int) -> builtins.list[Session]:
+    def list(self, *, users: Whose, agents: Whose = None, limit: int) -> builtins.list[Session]:
         """Sessions, the latest first."""
         columns = records.c
         last = sa.func.max(columns.occurred_at, type_=columns.occurred_at.type)
@@ -32,7 +32,12 @@ class SqlSessions:
                 sa.func.min(columns.occurred_at, type_=columns.occurred_at.type).label("started_at"),
                 last.label("last_at"),
             )
-            .where(columns.session_id.is_not(None), self._unexpired(), *one_of(columns.user_id, users))
+            .where(
+                columns.session_id.is_not(None),
+                self._unexpired(),
+                *one_of(columns.user_id, users),
+                *one_of(columns.agent_id, agents),
+            )
             .group_by(columns.user_id, columns.session_id)
             .order_by(last.desc(), columns.session_id)
             .limit(limit)
@@ -41,13 +46,16 @@ class SqlSessions:
             return [Session.model_validate(dict(row)) for row in connection.execute(statement).mappings()]
 
     def transcript(
-        self, session_id: str, *, users: tuple[str | None, ...] | None, last: int | None
+        self, session_id: str, *, users: Whose, agents: Whose = None, last: int | None
     ) -> builtins.list[Record]:
         """A session's records in their order; the last so many."""
         columns = records.c
         statement = (
             SELECT_RECORDS.where(
-                columns.session_id == session_id, self._unexpired(), *one_of(columns.user_id, users)
+                columns.session_id == session_id,
+                self._unexpired(),
+                *one_of(columns.user_id, users),
+                *one_of(columns.agent_id, agents),
             )
             .order_by(columns.user_id.desc(), columns.position.desc(), columns.id.desc())
             .limit(last)
