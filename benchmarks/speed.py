@@ -18,8 +18,11 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
+from filelock import FileLock
+
 from benchmarks.turns import sentence, synthetic
 from memsdk import Memory
+from memsdk.index.engine import LOCK
 
 EMBEDDER = "hashing:384"
 TARGETS = {"alone_p50_ms": 2.0, "alone_p99_ms": 8.0, "busy_p99_ms": 25.0, "reopen_s": 1.0}
@@ -148,12 +151,14 @@ def open_once(folder: Path) -> None:
 
 
 def wait_for_host(folder: Path) -> None:
-    """Return once the index host has left."""
+    """Return once the index host has left: it removes its socket, puts all on disk, and lets go of its lock."""
     socket = folder / "index" / "host.sock"
     deadline = time.monotonic() + 60
     while socket.exists():
         assert time.monotonic() < deadline, "the index host leaves after its last client"
         time.sleep(0.05)
+    with FileLock(folder / "index" / LOCK, timeout=60):
+        pass
 
 
 def summary(own: Sequence[tuple[float, float]]) -> dict[str, float]:

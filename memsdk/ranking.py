@@ -15,8 +15,9 @@ from memsdk.models import Kind, Why
 from memsdk.payloads import RECORD, REVISION
 from memsdk.ports import PointHit
 
-DEPTH = 100
-"""How many points each leg brings."""
+DEPTH = 60
+"""How many points each leg brings. With 100, LoCoMo's R@10 was .801 and not .800, its nDCG@10 .607 and not .609, and
+recall's own time half as long again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
