@@ -17,7 +17,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypedDict
 from unittest import mock
@@ -77,13 +77,18 @@ def measure(data: Path, *, index: str) -> tuple[dict[str, Scores], list[float]]:
     queries: list[Query] = [query for query in lines(data / "queries.jsonl.gz") if query["relevant"]]
     scores: dict[str, Scores] = {leg: defaultdict(list) for leg in LEGS}
     own_ms = []
-    with tempfile.TemporaryDirectory() as folder, Memory.open(folder, index=index, log_recalls=False) as memory:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Memory.open(folder, index=index, log_recalls=False) as memory,
+    ):
         fill(memory, lines(data / "corpus.jsonl.gz"))
         memory.flush()
         for leg, weights in LEGS.items():
             with weighted(weights):
                 for query in queries:
-                    recall = memory.recall(query["query"], user_id=query["meta"]["group"], k=K, kinds=["memory"])
+                    recall = memory.recall(
+                        query["query"], user_id=query["meta"]["group"], k=K, kinds=["memory"]
+                    )
                     own_ms.append((recall.total_s - recall.embed_s) * 1e3)
                     found = [hit.external_id for hit in recall]
                     scores[leg][query["meta"]["category_name"]].append(score(found, set(query["relevant"])))
@@ -110,15 +115,18 @@ def fill(memory: Memory, corpus: Iterator[Turn]) -> None:
 def message(turn: Turn, number: int) -> dict[str, object]:
     """A turn as a chat message, the second of its number after the session's beginning."""
     meta = turn["meta"]
-    began = datetime.strptime(re.sub(r"\s+", " ", meta["session_date_time"].strip()), "%I:%M %p on %d %B, %Y")
+    said_at = re.sub(r"\s+", " ", meta["session_date_time"].strip()) + " +0000"
+    began = datetime.strptime(said_at, "%I:%M %p on %d %B, %Y %z")
     made = {
         "role": "user",
         "name": meta["speaker"],
         "content": turn["text"],
         "id": turn["id"],
-        "time": began.replace(tzinfo=UTC) + timedelta(seconds=number),
+        "time": began + timedelta(seconds=number),
     }
-    return made | ({"metadata": {"image_caption": meta["image_caption"]}} if meta.get("image_caption") else {})
+    return made | (
+        {"metadata": {"image_caption": meta["image_caption"]}} if meta.get("image_caption") else {}
+    )
 
 
 @contextmanager
@@ -139,7 +147,9 @@ def score(found: Sequence[str | None], relevant: set[str]) -> tuple[float, float
 def summary(by_category: Scores) -> dict[str, dict[str, float]]:
     """Means over all queries, and by category."""
     everything = [pair for pairs in by_category.values() for pair in pairs]
-    return {name: means(pairs) for name, pairs in {"all": everything, **dict(sorted(by_category.items()))}.items()}
+    return {
+        name: means(pairs) for name, pairs in {"all": everything, **dict(sorted(by_category.items()))}.items()
+    }
 
 
 def means(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
@@ -155,5 +165,7 @@ def show(table: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
     """Print R@10 / nDCG@10, a line a category, a column a leg."""
     print(f"{'LoCoMo, R@10 / nDCG@10':24}{'queries':>8}" + "".join(f"{leg:>16}" for leg in table))
     for category, first in table["hybrid"].items():
-        cells = [f"{row[category]['recall@10']:.3f} / {row[category]['ndcg@10']:.3f}" for row in table.values()]
+        cells = [
+            f"{row[category]['recall@10']:.3f} / {row[category]['ndcg@10']:.3f}" for row in table.values()
+        ]
         print(f"{category:24}{first['queries']:>8}" + "".join(f"{cell:>16}" for cell in cells))

@@ -94,9 +94,7 @@ class FileReader:
         suffix = path.suffix.lower()
         known = self._by_suffix.get(suffix, plain.FORMAT)
         media_type = "text/tab-separated-values" if suffix == ".tsv" else known.media_types[0]
-        source = Source(
-            key=_key(path), name=str(path), title=path.stem, media_type=media_type, data=data
-        )
+        source = Source(key=_key(path), name=str(path), title=path.stem, media_type=media_type, data=data)
         return _parsed(source, known)
 
     def read_text(

@@ -58,8 +58,8 @@ class Records(Protocol):
         """
 
     def update(
-        self, id: UUID, *, visible: RecordFilter, owner: str | None, text: str | None, metadata: Metadata | None,
-        occurred_at: datetime | None, expires_at: datetime | None,
+        self, id: UUID, *, visible: RecordFilter, owner: str | None, text: str | None = None,
+        metadata: Metadata | None = None, occurred_at: datetime | None = None, expires_at: datetime | None = None,
     ) -> Written:  # fmt: skip
         """Write a new revision; None leaves a field as it is. Raises NotFoundError."""
 
@@ -67,7 +67,7 @@ class Records(Protocol):
         """The records that exist, in the order asked."""
 
     def page(
-        self, where: RecordFilter, *, limit: int, after: UUID | None, newest_first: bool = False
+        self, where: RecordFilter, *, limit: int, after: UUID | None = None, newest_first: bool = False
     ) -> list[Record]:
         """Up to `limit` records by id (so by time), beyond `after`."""
 

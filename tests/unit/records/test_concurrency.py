@@ -14,12 +14,14 @@ import pytest
 import sqlalchemy as sa
 
 from memsdk.records import open_store
+from memsdk.records.database import Database, default_free_bytes
 from memsdk.testing.store_drafts import EVERYTHING, fact, said
 
 WRITER = """
 import sys
 from pathlib import Path
 from memsdk.records import open_store
+from memsdk.records.database import Database, default_free_bytes
 from memsdk.testing.store_drafts import fact
 store = open_store(Path(sys.argv[1]))
 for n in range(int(sys.argv[3])):
@@ -116,19 +118,25 @@ def test_a_second_interrupt_while_cleaning_up_locks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C pressed twice can tear a transaction from its rollback; the agent then locked itself out for good."""
-    store = open_store(tmp_path, busy_timeout_s=0.5)
-    database = store.admin._database  # noqa: SLF001 -- the seam itself is what breaks
+    open_store(tmp_path).close()
+    database = Database(
+        tmp_path / "memory.db", synchronous="NORMAL", busy_timeout_s=0.5, free_bytes=default_free_bytes
+    )
     torn = []
 
     def close_torn(connection: sa.Connection) -> None:
         torn.append(connection)  # alive, as a traceback would keep it
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), monkeypatch.context() as patch, database.write() as connection:
-        connection.exec_driver_sql("DELETE FROM records")
-        patch.setattr(sa.Connection, "close", close_torn)
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with monkeypatch.context() as patch, database.write() as connection:
+            connection.exec_driver_sql("DELETE FROM records")
+            patch.setattr(sa.Connection, "close", close_torn)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert torn
-    store.records.add([fact("written after")], owner=None)
-    assert len(store.records.page(EVERYTHING, limit=9)) == 1
-    store.close()
+    with database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM records")
+    database.close()
