@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -132,6 +132,7 @@ class Database:
         )
         sa.event.listen(engine, "connect", self._set_up)
         sa.event.listen(engine, "begin", _begin)
+        sa.event.listen(engine, "invalidate", _roll_back)
         return engine
 
     def _set_up(self, connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
@@ -215,6 +216,14 @@ def _begin(connection: Connection) -> None:
     if synchronous:  # for this transaction; another one may have set it otherwise
         connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if synchronous else "BEGIN")
+
+
+def _roll_back(
+    connection: sqlite3.Connection, entry: ConnectionPoolEntry, error: BaseException | None
+) -> None:
+    """After Ctrl-C inside a statement: closing alone would wait for that statement, which the traceback keeps alive."""
+    with suppress(sqlite3.Error):  # of a connection that is of no more use
+        connection.rollback()
 
 
 def _for_each(act: Callable[[Database], None]) -> Callable[[], None]:
