@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from memsdk.records import open_store
+from memsdk.records.admin import SqlAdmin
 from memsdk.testing.store_drafts import fact
 
 
@@ -20,8 +21,10 @@ class _Bomb:
 def test_an_interrupted_transaction_gives_its_lock_back_at_once(tmp_path: Path) -> None:
     """The exception's traceback keeps the statement alive, and with it, half a minute long, everybody's write lock."""
     store = open_store(tmp_path, busy_timeout_s=0.2)
+    assert isinstance(store.admin, SqlAdmin)
     statement = "INSERT INTO meta (key, value) VALUES (?, ?)"
-    with pytest.raises(KeyboardInterrupt) as caught, store.spaces._database.write() as connection:
+    database = store.admin._database
+    with pytest.raises(KeyboardInterrupt) as caught, database.write() as connection:
         connection.exec_driver_sql(statement, [("one", b""), ("two", _Bomb())])
     assert caught.traceback
     store.records.add([fact("next")], owner=None)
