@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import cast
 from uuid import UUID
 
@@ -119,12 +120,12 @@ def _least(hits: Sequence[PointHit], *, depth: int) -> float:
     return max(0.0, hits[-1].score) if hits and len(hits) >= depth else 0.0
 
 
-def merge(by_kind: Mapping[Kind, Sequence[Candidate]]) -> list[tuple[Kind, Candidate]]:
-    """The kinds' lists as one, by score. Ties go to the kind named first.
+def merge(lists: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """Several fused lists as one, by score; ties go to the earlier list.
 
-    Divided by the same best scores, kinds in one space compare: on a store of chats and documents the mixed list kept
+    Measured by the same best scores, kinds in one space compare: on a store of chats and documents the mixed list kept
     the quality of each kind searched alone (docs/ranking.md).
     """
-    order = {kind: number for number, kind in enumerate(by_kind)}
-    pooled = [(kind, candidate) for kind, candidates in by_kind.items() for candidate in candidates]
-    return sorted(pooled, key=lambda pair: (-pair[1].score, order[pair[0]]))
+    if len(lists) == 1:
+        return list(lists[0])
+    return sorted(chain.from_iterable(lists), key=lambda candidate: -candidate.score)

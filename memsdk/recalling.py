@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from memsdk.filters import Filter, matches
@@ -21,9 +22,15 @@ from memsdk.ports import (
     SearchRequest,
     SearchResult,
 )
-from memsdk.ranking import DEFAULT_WEIGHTS, DEPTH, Candidate, best_scores, fuse, merge
+from memsdk.ranking import DEFAULT_WEIGHTS, DEPTH, Candidate, Weights, best_scores, fuse, merge
 from memsdk.recalled import Recall
 from memsdk.spaces import DENSE, SPARSE, Serving, ServingSpaces
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector = NDArray[np.float32]
 
 MOST_HISTORY_CHARS = 2_000
 FIELDS = (RECORD, REVISION)
@@ -49,6 +56,15 @@ class Question:
         """What is searched for: the query, after the end of the history where one is given."""
         past = "\n".join(self.history)[-MOST_HISTORY_CHARS:]
         return f"{past}\n{self.query}" if past else self.query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Search:
+    """What the legs found for some kinds in one collection."""
+
+    collection: str
+    weights: Weights
+    legs: SearchResult
 
 
 class Recaller:
@@ -82,9 +98,10 @@ class Recaller:
         began = time.perf_counter()
         now = self._clock.now()
         serving = self._serving.current()
-        found, embed_s = self._search(question, serving=serving, at=question.as_of or now)
-        ranked = merge(_fused(found, serving=serving, depth=_depth(question.k)))
-        hits = self._hits(question, [candidate for _, candidate in ranked], at=question.as_of or now)
+        vectors, embed_s = self._embed(question, serving=serving)
+        searches = self._search(question, vectors=vectors, serving=serving, at=question.as_of or now)
+        ranked = merge(_fused(searches, depth=_depth(question.k)))
+        hits = self._hits(question, ranked, at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
         recall = Recall(
             id=id,
@@ -99,43 +116,45 @@ class Recaller:
         )
         return recall, self._entry(question, recall, ranked, fingerprint=space.fingerprint)
 
-    def _search(
-        self, question: Question, *, serving: Serving, at: datetime
-    ) -> tuple[dict[Kind, SearchResult], float]:
+    def _embed(self, question: Question, *, serving: Serving) -> tuple[dict[str, Vector], float]:
+        """The query's vector by prefix, and the seconds that took."""
         began = time.perf_counter()
-        vectors = {}
+        vectors: dict[str, Vector] = {}
         for kind in question.kinds:
-            task = TASK_OF[kind]
-            prefix = serving.embedder.spec.prefixes.get(task, ("", ""))[0]
+            prefix = serving.query_prefix(kind)
             if prefix not in vectors:
-                vectors[prefix] = serving.embedder.embed([question.text], task=task, side=Side.QUERY)[0]
-        embed_s = time.perf_counter() - began
-        words = self._lexical.encode_query(question.text)
-        results: dict[Kind, SearchResult] = {}
-        grouped: dict[str, list[Kind]] = {}
-        for kind in question.kinds:
-            grouped.setdefault(serving.collection(kind), []).append(kind)
-        for collection, kinds in grouped.items():
-            requests = []
-            for kind in kinds:
-                prefix = serving.embedder.spec.prefixes.get(TASK_OF[kind], ("", ""))[0]
-                legs = [Leg(name=DENSE, dense=vectors[prefix])]
-                if words.indices:
-                    legs.append(Leg(name=SPARSE, sparse=words))
-                requests.append(
-                    SearchRequest(
-                        legs=tuple(legs),
-                        filter=self._filter(question, kind=kind, at=at),
-                        limit=_depth(question.k),
-                        payload=FIELDS,
-                    )
+                (vectors[prefix],) = serving.embedder.embed(
+                    [question.text], task=TASK_OF[kind], side=Side.QUERY
                 )
-            results.update(zip(kinds, self._index.search(collection, requests), strict=True))
-        return {kind: results[kind] for kind in question.kinds}, embed_s
+        return vectors, time.perf_counter() - began
 
-    def _filter(self, question: Question, *, kind: Kind, at: datetime) -> Filter:
+    def _search(
+        self, question: Question, *, vectors: Mapping[str, Vector], serving: Serving, at: datetime
+    ) -> list[_Search]:
+        """What each space found. Kinds that share space, prefix and weights are searched together."""
+        words = self._lexical.encode_query(question.text)
+        alike: dict[tuple[str, str, Weights], list[Kind]] = {}
+        for kind in question.kinds:
+            key = (serving.collection(kind), serving.query_prefix(kind), DEFAULT_WEIGHTS[kind])
+            alike.setdefault(key, []).append(kind)
+        searches = []
+        for (collection, prefix, weights), kinds in alike.items():
+            legs = [Leg(name=DENSE, dense=vectors[prefix])]
+            if words.indices:
+                legs.append(Leg(name=SPARSE, sparse=words))
+            request = SearchRequest(
+                legs=tuple(legs),
+                filter=self._filter(question, kinds=kinds, at=at),
+                limit=_depth(question.k),
+                payload=FIELDS,
+            )
+            (found,) = self._index.search(collection, [request])
+            searches.append(_Search(collection=collection, weights=weights, legs=found))
+        return searches
+
+    def _filter(self, question: Question, *, kinds: Sequence[Kind], at: datetime) -> Filter:
         return visible(
-            kinds=(kind,),
+            kinds=kinds,
             user_id=question.scope.user_id,
             agent_id=question.scope.agent_id,
             session_id=question.scope.session_id if question.this_session else None,
@@ -177,7 +196,8 @@ class Recaller:
         scope = question.scope
         ends = [end for end in (record.superseded_at, record.expires_at) if end is not None]
         return (
-            record.user_id in (scope.user_id, None)
+            record.kind in question.kinds
+            and record.user_id in (scope.user_id, None)
             and (scope.agent_id is None or record.agent_id in (scope.agent_id, None))
             and (not question.this_session or record.session_id == scope.session_id)
             and all(end > at for end in ends)
@@ -189,14 +209,14 @@ class Recaller:
         self,
         question: Question,
         recall: Recall,
-        ranked: Sequence[tuple[Kind, Candidate]],
+        ranked: Sequence[Candidate],
         *,
         fingerprint: str,
     ) -> RecallEntry:
         shown = {str(hit.id) for hit in recall.hits}
         legs = {
             candidate.key: {leg: score for leg, (_, score, _) in candidate.legs.items()}
-            for _, candidate in ranked
+            for candidate in ranked
             if candidate.key in shown
         }
         return RecallEntry(
@@ -220,15 +240,13 @@ def _depth(k: int) -> int:
     return max(DEPTH, 2 * k)
 
 
-def _fused(
-    found: Mapping[Kind, SearchResult], *, serving: Serving, depth: int
-) -> dict[Kind, list[Candidate]]:
-    """Each kind's legs fused; kinds of one collection are measured by the same best scores."""
+def _fused(searches: Sequence[_Search], *, depth: int) -> list[list[Candidate]]:
+    """Each search's legs fused; those of one collection are measured by the same best scores, so that they compare."""
     spaces: dict[str, list[SearchResult]] = {}
-    for kind, legs in found.items():
-        spaces.setdefault(serving.collection(kind), []).append(legs)
-    best = {collection: best_scores(searches) for collection, searches in spaces.items()}
-    return {
-        kind: fuse(legs, weights=DEFAULT_WEIGHTS[kind], depth=depth, best=best[serving.collection(kind)])
-        for kind, legs in found.items()
-    }
+    for search in searches:
+        spaces.setdefault(search.collection, []).append(search.legs)
+    best = {collection: best_scores(found) for collection, found in spaces.items()}
+    return [
+        fuse(search.legs, weights=search.weights, depth=depth, best=best[search.collection])
+        for search in searches
+    ]

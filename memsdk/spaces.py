@@ -28,6 +28,10 @@ class Serving:
         """Where records of this kind are searched."""
         return self.spaces[TASK_OF[kind]].collection
 
+    def query_prefix(self, kind: Kind) -> str:
+        """What is put before a query for this kind."""
+        return self.embedder.spec.prefixes.get(TASK_OF[kind], ("", ""))[0]
+
     @property
     def collections(self) -> tuple[str, ...]:
         """Every collection that serves, each once."""
