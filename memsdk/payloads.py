@@ -42,7 +42,7 @@ def collection_spec(*, dims: int, sparse: tuple[str, ...]) -> CollectionSpec:
         dense={"dense": dims},
         sparse=sparse,
         keywords=(USER, AGENT, SESSION, KIND),
-        numbers=(VALID_FROM, VALID_TO, OCCURRED),
+        numbers=(VALID_FROM, VALID_TO),
         tenant=USER,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from memsdk.errors import EmbedderMismatchError
@@ -134,8 +135,10 @@ class ServingSpaces:
             active = self._begin()
         spec, spaces = active
         epoch = self._spaces.epoch()
-        embedder = self._embedder_for(spec)
-        there = self._index.collections()
+        with ThreadPoolExecutor(max_workers=1) as pool:  # the index host starts while the model is loaded
+            looking = pool.submit(self._index.collections)
+            embedder = self._embedder_for(spec)
+        there = looking.result()
         if any(space.collection not in there for space in spaces.values()):
             self.ensure(spec, spaces)
             self._refill()
