@@ -141,10 +141,12 @@ def test_a_limit_too_small_to_work_with_is_refused() -> None:
 def test_time_is_linear(unit: str) -> None:
     """One odd file of megabytes must not stop an ingest for hours."""
 
-    def seconds(size: int) -> float:
+    def once(size: int) -> float:
         start = time.process_time()
         chunk(unit * (size // len(unit)), max_tokens=200, target_tokens=200)
         return time.process_time() - start
 
-    seconds(1_000)
+    def seconds(size: int) -> float:
+        return min(once(size) for _ in range(3))  # the others were disturbed
+
     assert seconds(200_000) < 12 * max(seconds(50_000), 0.05)  # 16 times as long if it were quadratic
