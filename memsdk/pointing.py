@@ -175,7 +175,7 @@ class PointBuilder:
             mixed = vectors[part] + context
             points.append(
                 Point(
-                    id=uuid5(plan.record.id, f"{plan.record.revision}/{number}"),
+                    id=_point_id(plan, number),
                     record=plan.record.id,
                     dense={DENSE: (mixed / np.linalg.norm(mixed)).astype(np.float32)},
                     sparse={SPARSE: lexical} if number == 0 and lexical.indices else {},
@@ -183,6 +183,13 @@ class PointBuilder:
                 )
             )
         return points
+
+
+def _point_id(plan: _Planned, number: int) -> UUID:
+    """The record's own id for the first part of its current revision, so that a search need not read whose it is."""
+    if number == 0 and plan.until is None:
+        return plan.record.id
+    return uuid5(plan.record.id, f"{plan.record.revision}/{number}")
 
 
 def _digest(line: str, embedder: Embedder, task: Task) -> bytes:

@@ -44,7 +44,7 @@ class Candidate:
     """A record that some leg found, with the places that made its score."""
 
     key: str  # the record's id as the index holds it; most candidates are never read, so it is not parsed
-    revision: int
+    revision: int | None  # None: the one that is current
     least: Mapping[str, float]  # what each leg contributes at least
     legs: dict[str, tuple[int, float, float]]  # leg -> (1-based rank, raw score, contribution)
     score: float = 0.0
@@ -96,19 +96,22 @@ def fuse(
     share = {name: weight for name, weight in weights.by_leg().items() if name in best and weight}
     total = sum(share.values())
     found: dict[str, Candidate] = {}
-    scales = {name: weight / total / best[name] for name, weight in share.items()}
-    least = {name: _least(legs.get(name, ()), depth=depth) * scale for name, scale in scales.items()}
-    for name, scale in scales.items():
+    scales = {name: (weight / total, best[name]) for name, weight in share.items()}
+    least = {
+        name: weight * (_least(legs.get(name, ()), depth=depth) / most)
+        for name, (weight, most) in scales.items()
+    }
+    for name, (weight, most) in scales.items():
         rank = 0
-        for _, score, payload in legs.get(name, ()):
-            key = cast("str", payload[RECORD])
+        for point, score, payload in legs.get(name, ()):
+            key = cast("str | None", payload.get(RECORD)) or str(point)
             candidate = found.get(key)
             if candidate is None:
-                revision = cast("int", payload[REVISION])
+                revision = cast("int | None", payload.get(REVISION))
                 candidate = found[key] = Candidate(key=key, revision=revision, least=least, legs={})
             if name not in candidate.legs:
                 rank += 1
-                candidate.legs[name] = (rank, score, scale * score if score > 0 else 0.0)
+                candidate.legs[name] = (rank, score, weight * (score / most) if score > 0 else 0.0)
     for candidate in found.values():
         own = candidate.legs
         candidate.score = sum([own[name][2] if name in own else part for name, part in least.items()])

@@ -147,6 +147,7 @@ class Recaller:
                 filter=self._filter(question, kinds=kinds, at=at),
                 limit=_depth(question.k),
                 payload=FIELDS,
+                parts_only=question.as_of is None,
             )
             (found,) = self._index.search(collection, [request])
             searches.append(_Search(collection=collection, weights=weights, legs=found))
@@ -186,10 +187,10 @@ class Recaller:
         return hits
 
     def _as_of(self, record: Record | None, candidate: Candidate, question: Question) -> Record | None:
-        if record is None or question.as_of is None or record.revision == candidate.revision:
+        if record is None or question.as_of is None or candidate.revision in (None, record.revision):
             return record
         revisions = {past.revision: past for past in self._records.history(record.id)}
-        return revisions.get(candidate.revision)
+        return revisions.get(candidate.revision or record.revision)
 
     def _may_see(self, record: Record, question: Question, *, at: datetime) -> bool:
         """What the index was asked for, asked again of the truth."""

@@ -12,6 +12,7 @@ import qdrant_edge as edge
 from memsdk.errors import IndexingError
 from memsdk.index.conditions import MARKS, marked, paths, to_edge
 
+PART = 5  # the version of the UUIDs of points that are a part of their record
 RECORD = "r"  # the payload field of the record, as memsdk.payloads.RECORD; spelled out to keep the host light
 EF = 128
 PAGE = 1_000
@@ -69,14 +70,15 @@ def delete_update(records: Sequence[bytes]) -> edge.UpdateOperation:
 
 
 def search(shard: edge.EdgeShard, requests: Sequence[Plain]) -> list[list[object]]:
-    """Answer requests of [legs, filter, limit, payload fields], each with [ids, payload columns, legs].
+    """Answer requests of [legs, filter, limit, payload fields, of parts only], each with [ids, payload columns, legs].
 
     A leg is [places, scores]: which of the ids it found, best first, as uint32 and float32 bytes. The legs of a small
-    scope find the same points, and reading their payloads is most of a query's cost: the first leg brings its own.
+    scope find the same points, and reading their payloads is most of a query's cost: the first leg brings its own,
+    and where only parts are asked for (points whose id is a UUIDv5), no other payload is read.
     """
     queries: list[edge.QueryRequest] = []
-    asked = cast("Sequence[tuple[list[Plain], Plain | None, int, list[str]]]", requests)
-    for legs, condition, limit, fields in asked:
+    asked = cast("Sequence[tuple[list[Plain], Plain | None, int, list[str], bool]]", requests)
+    for legs, condition, limit, fields, parts_only in asked:
         compiled = None if condition is None else to_edge(condition)
         selected = _selected(fields)
         queries += [
@@ -85,12 +87,15 @@ def search(shard: edge.EdgeShard, requests: Sequence[Plain]) -> list[list[object
                 query=edge.Query.Nearest(_vector(leg), using=cast("str", leg[0])),
                 filter=compiled,
                 params=None if len(leg) > 2 else _dense_params(),
-                with_payload=False if number else selected,
+                with_payload=False if number or parts_only else selected,
             )
             for number, leg in enumerate(legs)
         ]
     answers = iter(shard.query_batch(edge.QueryBatchRequest(queries)) if queries else ())
-    return [_answer(shard, [next(answers) for _ in legs], fields) for legs, _, _, fields in asked]
+    return [
+        _answer(shard, [next(answers) for _ in legs], fields, parts_only=parts_only)
+        for legs, _, _, fields, parts_only in asked
+    ]
 
 
 def scroll(shard: edge.EdgeShard, fields: Sequence[str], after: bytes | None) -> list[object]:
@@ -174,19 +179,26 @@ def _sparse(pair: Plain) -> edge.SparseVector:
 
 
 def _answer(
-    shard: edge.EdgeShard, ranked: Sequence[Sequence[edge.ScoredPoint]], fields: Sequence[str]
+    shard: edge.EdgeShard,
+    ranked: Sequence[Sequence[edge.ScoredPoint]],
+    fields: Sequence[str],
+    *,
+    parts_only: bool,
 ) -> list[object]:
     """[ids, payload columns, legs]; points that were deleted since they were found are left out."""
-    payloads: dict[int, Payload | None] = {}
-    if ranked:
-        payloads = {cast("UUID", hit.id).int: hit.payload for hit in ranked[0]}
-        others = {cast("UUID", hit.id).int: hit.id for hits in ranked[1:] for hit in hits}
-        missing = [id_ for point, id_ in others.items() if point not in payloads]
-        for record in shard.retrieve(missing, _selected(fields), False) if missing else ():
-            payloads[cast("UUID", record.id).int] = record.payload
+    found = {cast("UUID", hit.id): None for hits in ranked for hit in hits}
+    payloads: dict[int, Payload | None]
+    if parts_only:
+        payloads = {id_.int: None for id_ in found if id_.version != PART}
+    else:
+        payloads = {cast("UUID", hit.id).int: hit.payload for hits in ranked[:1] for hit in hits}
+    missing: list[int | UUID | str] = [id_ for id_ in found if id_.int not in payloads]
+    for record in shard.retrieve(missing, _selected(fields), False) if missing else ():
+        payloads[cast("UUID", record.id).int] = record.payload
     places = {point: place for place, point in enumerate(payloads)}
     ids = b"".join([point.to_bytes(16, "big") for point in payloads])
-    return [ids, _values(payloads.values(), fields), [_ranking(hits, places) for hits in ranked]]
+    columns = _values(payloads.values(), fields) if missing or not parts_only else []
+    return [ids, columns, [_ranking(hits, places) for hits in ranked]]
 
 
 def _ranking(hits: Sequence[edge.ScoredPoint], places: Mapping[int, int]) -> list[bytes]:

@@ -83,11 +83,11 @@ def sparse_bytes(vector: SparseVector, *, name: str) -> list[bytes]:
 
 
 def request_to_plain(request: SearchRequest) -> list[object]:
-    """A search as [legs, filter, limit, payload fields]; empty lexical legs are left out."""
+    """A search as [legs, filter, limit, payload fields, of parts only]; empty lexical legs are left out."""
     if not 1 <= request.limit <= LONGEST:
         raise InvalidInputError(f"a search takes a limit of 1 to {LONGEST}, not {request.limit}")
     legs = [_leg(leg) for leg in request.legs if leg.sparse is None or len(leg.sparse.indices)]
-    return [legs, to_plain(request.filter), request.limit, list(request.payload)]
+    return [legs, to_plain(request.filter), request.limit, list(request.payload), request.parts_only]
 
 
 def result_from_plain(request: SearchRequest, answer: Answer) -> SearchResult:

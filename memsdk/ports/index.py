@@ -36,6 +36,9 @@ class SearchRequest:
     filter: Filter | None = None  # over payload fields
     limit: int = 100  # points a leg
     payload: tuple[str, ...] = ()  # the payload fields to bring back
+    parts_only: bool = (
+        False  # may leave out the payload of points whose id is no UUIDv5: such an id is its record's
+    )
 
 
 class PointHit(NamedTuple):

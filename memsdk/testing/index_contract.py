@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import numpy as np
 import pytest
@@ -234,6 +234,23 @@ class VectorIndexContract:
         assert [len(answer["dense"]) for answer in answers] == [1, 1, 2]
         assert [answers[0]["dense"][0].id, answers[1]["dense"][0].id] == [there.id, here.id]
         assert space.search("space", []) == []
+
+    def test_parts_always_say_whose_they_are(self, space: Index) -> None:
+        """Reading every payload is most of a search's cost; a part's record is known from its payload alone."""
+        record = uuid4()
+        words = SparseVector([1], [1.0])
+        first, second = (
+            point(id=record, record=record, words=words),
+            point(id=uuid5(record, "1/1"), record=record),
+        )
+        space.upsert("space", [first, second])
+        legs = (DENSE, Leg(name="words", sparse=words))
+        request = SearchRequest(legs=legs, payload=(RECORD,), parts_only=True)
+        (found,) = space.search("space", [request])
+        whose = {hit.id: hit.payload.get(RECORD) for hits in found.values() for hit in hits}
+        assert whose[second.id] == str(record)
+        assert whose[first.id] in (None, str(record))
+        assert [hit.id for hit in found["words"]] == [record]
 
     def test_payload_brings_back_what_was_asked_for(self, space: Index) -> None:
         """Fields that were not asked for cost time; missing ones are left out; values keep their types."""

@@ -43,6 +43,13 @@ def test_scores_lie_in_0_to_1_add_up_and_order_the_list(
         assert item.score == pytest.approx(sum(item.why().parts.values()))
 
 
+def test_scores_next_to_nothing_do_not_overflow() -> None:
+    """A leg whose best score is the smallest number there is divided to infinity."""
+    least = 5e-324
+    fused = fuse({"dense": hits((1, 0.5)), "bm25": hits((1, least), (2, least))}, weights=EVEN)
+    assert [item.score for item in fused] == [1.0, 0.5]
+
+
 def test_found_by_both_comes_before_found_by_one() -> None:
     """Agreement of meaning and words is the best sign there is."""
     assert (
