@@ -26,7 +26,7 @@ demo: venv ## a fresh store in build/demo: ingest examples/, ask three questions
 	@set -x; "$(BIN)/memsdk" init --store "$(DEMO)/store"
 	@set -x; "$(BIN)/memsdk" ingest examples/handbook examples/chats --store "$(DEMO)/store"
 	@for question in "How much may a hotel room in Oslo cost?" "At what wind does Little Auk stay in port?" \
-	    "When did Ana's class go to the tide pools?"; do \
+	    "What is Anselm's Hour?"; do \
 	  echo; (set -x; "$(BIN)/memsdk" recall "$$question" --store "$(DEMO)/store" -k 3); \
 	done
 
