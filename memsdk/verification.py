@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -141,8 +140,3 @@ def _differences(
     for record, state in found.items():
         if record not in expected:
             yield Difference(problem="orphan", record_id=record, collection=state.collection)
-
-
-def summary(verification: Verification) -> Mapping[str, int]:
-    """How many differences there are of each sort."""
-    return Counter(item.problem for item in verification.differences)
