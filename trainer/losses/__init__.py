@@ -1,0 +1,1 @@
+"""Losses: pure functions on scores, rewards and offsets."""
