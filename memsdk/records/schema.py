@@ -236,3 +236,41 @@ feedback_used = sa.Table(
     sa.Column("record_id", sa.Uuid, primary_key=True),
     sa.Index("ix_feedback_used_record", "record_id"),
 )
+
+# The turns before a recall's query, as a JSON list of lines; no row where there were none.
+recall_histories = sa.Table(
+    "recall_histories",
+    metadata,
+    sa.Column("recall_id", sa.Uuid, primary_key=True),
+    sa.Column("text_id", sa.BigInteger, nullable=False),
+)
+
+# What a language model made of an output after a prompt, by keyed hash of all that decides it. It holds no text; the
+# ids name whose it was (the candidate in the prompt, the recall it was asked for), so that `forget` reaches it.
+reward_scores = sa.Table(
+    "reward_scores",
+    metadata,
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("logprob", sa.Float, nullable=False),
+    sa.Column("tokens", sa.Integer, nullable=False),
+    sa.Column("record_id", sa.Uuid),
+    sa.Column("recall_id", sa.Uuid),
+    sa.Column("at", Micros, nullable=False),
+    sa.Index("ix_reward_scores_record", "record_id"),
+    sa.Index("ix_reward_scores_recall", "recall_id"),
+)
+
+# Outputs that a language model was asked for, as a JSON list.
+reward_samples = sa.Table(
+    "reward_samples",
+    metadata,
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("text_id", sa.BigInteger, nullable=False),
+    sa.Column("record_id", sa.Uuid),
+    sa.Column("recall_id", sa.Uuid),
+    sa.Column("user_id", sa.String),
+    sa.Column("at", Micros, nullable=False),
+    sa.Index("ix_reward_samples_record", "record_id"),
+    sa.Index("ix_reward_samples_recall", "recall_id"),
+    sa.Index("ix_reward_samples_user", "user_id"),
+)
