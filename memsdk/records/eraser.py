@@ -26,6 +26,7 @@ from memsdk.records.erasing import (
     together,
 )
 from memsdk.records.schema import counters, recalls, records, sources
+from memsdk.records.traces import erase_samples_of
 from memsdk.records.where import conditions, stream
 
 SCRUB_PATIENCE_S = 2.0
@@ -62,6 +63,7 @@ class SqlEraser:
                 .all()
             )
             log = erase_recalls(connection, asked)
+            erase_samples_of(connection, users)
             gone = leaving(connection, [records.c.user_id.in_(users)])
             said, changes = erase_records(connection, gone, owner=owner, neighbours=self._neighbours)
             return together([said, log, erase_sources(connection, owned)]), changes

@@ -274,3 +274,56 @@ reward_samples = sa.Table(
     sa.Index("ix_reward_samples_recall", "recall_id"),
     sa.Index("ix_reward_samples_user", "user_id"),
 )
+
+# What embeds queries in place of the store's own encoder. `owner` is a user id, or "" for the whole store; `task` is ""
+# for a whole embedder. One is active for each task and owner.
+query_versions = sa.Table(
+    "query_versions",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("tier", sa.String, nullable=False),
+    sa.Column("task", sa.String, nullable=False),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("fingerprint", sa.String, nullable=False),
+    sa.Column("dense_weight", sa.Float),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("replaces", sa.String),
+    sa.Column("parent", sa.String),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("created_at", Micros, nullable=False),
+    sa.Column("activated_at", Micros),
+    sa.Index(
+        "ix_query_versions_active",
+        "task",
+        "owner",
+        unique=True,
+        sqlite_where=sa.text("state = 'active'"),
+        postgresql_where=sa.text("state = 'active'"),
+    ),
+)
+
+# Which records and recalls a version was trained on, so that a receipt of `forget` can name it.
+query_version_items = sa.Table(
+    "query_version_items",
+    metadata,
+    sa.Column("version_id", sa.String, primary_key=True),
+    sa.Column("item_id", sa.Uuid, primary_key=True),
+    sa.Column("forgotten", sa.Boolean, nullable=False),
+    sa.Index("ix_query_version_items_item", "item_id"),
+)
+
+training_runs = sa.Table(
+    "training_runs",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("task", sa.String, nullable=False),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("tier", sa.String, nullable=False),
+    sa.Column("started_at", Micros, nullable=False),
+    sa.Column("ended_at", Micros),
+    sa.Column("outcome", sa.String),
+    sa.Column("version_id", sa.String),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("report", sa.JSON, nullable=False),
+    sa.Index("ix_training_runs_due", "task", "owner", "started_at"),
+)
