@@ -18,6 +18,7 @@
     + ForkedProcessError                    an open index was carried through fork()
   x EmbedderError                           the embedding model can't be loaded or used
     + EmbedderMismatchError                 the store holds vectors of another embedder
+    + QueryVersionError                     a trained query version can't be used
   x IngestError                             a file can't be read as what it claims to be
     + MissingExtraError                     a parser that is not installed is needed
   x ClosedError                             the memory was closed
@@ -120,6 +121,10 @@ class EmbedderMismatchError(EmbedderError):
             f"the store's vectors were made by {store}, not by {given}; open it without `embedder=`,"
             f" or run `memsdk reindex --embedder {given}` to build new vectors while the old ones serve"
         )
+
+
+class QueryVersionError(EmbedderError):
+    """A trained query version can't be used: it names other vectors than the store's, or its files are not whole."""
 
 
 class IngestError(MemsdkError):
