@@ -97,10 +97,10 @@ class CachedScorer:
         key = _digest(
             "sample", self.model.identity, sampling.describe(), str(count), str(seed), *_parts(prompt)
         )
-        return _sampled(
-            self.cache, self.tally, key, origin,
-            lambda own: self.model.sample(prompt, count=count, sampling=sampling, seed=own), seed,
-        )  # fmt: skip
+        draw = _Draw(
+            key, origin, seed, lambda own: self.model.sample(prompt, count=count, sampling=sampling, seed=own)
+        )
+        return draw.outputs(self.cache, self.tally)
 
     def _key(self, prompt: Ids, output: Ids) -> bytes:
         return _digest("score", self.model.identity, *_parts(prompt), *_parts(output))
@@ -133,26 +133,36 @@ class CachedRanker:
     ) -> tuple[str, ...]:
         """What `Ranker.sample_text` gives for this prompt."""
         key = _digest("sample", self.model.identity, sampling.describe(), str(count), str(seed), prompt)
-        return _sampled(
-            self.cache, self.tally, key, origin,
-            lambda own: self.model.sample_text(prompt, count=count, sampling=sampling, seed=own), seed,
-        )  # fmt: skip
+        draw = _Draw(
+            key,
+            origin,
+            seed,
+            lambda own: self.model.sample_text(prompt, count=count, sampling=sampling, seed=own),
+        )
+        return draw.outputs(self.cache, self.tally)
 
 
-def _sampled(
-    cache: RewardCache, tally: Tally, key: bytes, origin: Origin, draw: Callable[[int], list[str]], seed: int
-) -> tuple[str, ...]:
-    known = cache.samples([key])
-    if key in known:
-        tally.known_samples += 1
-        return known[key]
-    own = (
-        seed + int.from_bytes(key[:4], "little")
-    ) % 2**31  # another prompt has another seed, in whatever order
-    outputs = tuple(draw(own))
-    tally.sampled += len(outputs)
-    cache.keep_samples([SampleEntry(key=key, outputs=outputs, origin=origin)])
-    return outputs
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """A wish for samples: its key, whose texts it is made from, and what draws them with a seed."""
+
+    key: bytes
+    origin: Origin
+    seed: int
+    draw: Callable[[int], list[str]]
+
+    def outputs(self, cache: RewardCache, tally: Tally) -> tuple[str, ...]:
+        known = cache.samples([self.key])
+        if self.key in known:
+            tally.known_samples += len(known[self.key])
+            return known[self.key]
+        own = self.seed + int.from_bytes(
+            self.key[:4], "little"
+        )  # another prompt, another seed, in whatever order
+        outputs = tuple(self.draw(own % 2**31))
+        tally.sampled += len(outputs)
+        cache.keep_samples([SampleEntry(key=self.key, outputs=outputs, origin=self.origin)])
+        return outputs
 
 
 def _parts(ids: Ids) -> tuple[bytes]:

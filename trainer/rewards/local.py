@@ -141,10 +141,16 @@ class LocalModel:
             made = self._generator.generate(
                 input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=True, num_return_sequences=count,
                 temperature=sampling.temperature, top_p=sampling.top_p, top_k=0, max_new_tokens=sampling.max_tokens,
-                pad_token_id=self.model.pad_id, tokenizer=self.tokens.stops, **options,
+                pad_token_id=self.model.pad_id, tokenizer=self.tokens.stops,
+                begin_suppress_tokens=self._silent, **options,
             )  # fmt: skip
         outputs = [self.tokens.text(tuple(row[len(prompt) :])) for row in made.tolist()]
         return [_until(output, sampling.stop) for output in outputs]
+
+    @cached_property
+    def _silent(self) -> list[int]:
+        """The tokens that say nothing: no output begins with one, or a prompt that ends a line has none at all."""
+        return self.tokens.silent(self._vocabulary)
 
     @property
     def _generator(self) -> transformers.GenerationMixin:

@@ -95,6 +95,11 @@ class Tokens:
         """The tokens as text, without special ones."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
+    def silent(self, vocabulary: int) -> list[int]:
+        """The tokens below that number that are no visible text: special ones, spaces, line ends."""
+        pieces = self._tokenizer.batch_decode([[n] for n in range(vocabulary)], skip_special_tokens=True)
+        return [number for number, piece in enumerate(pieces) if not piece.strip()]
+
     def _plain(self, text: str) -> Ids:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
