@@ -73,7 +73,7 @@ def load_set(name: str, *, cache: Path, most: dict[str, int]) -> DataSet:
         split: embedded([query.text for query in some], side=Side.QUERY, cache=cache)
         for split, some in queries.items()
     }
-    return DataSet(name=name, task=Task(name.split("/")[0]), keys=keys, queries=queries, vectors=vectors)
+    return DataSet(name=name, task=Task(name.partition("/")[0]), keys=keys, queries=queries, vectors=vectors)
 
 
 def embedded(texts: Sequence[str], *, side: Side, cache: Path) -> Vectors:

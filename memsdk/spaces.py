@@ -93,6 +93,10 @@ class ServingSpaces:
     def _renew(self) -> None:
         self._lock = threading.RLock()
 
+    def load_version(self, version: QueryVersion, base: Embedder) -> Embedder:
+        """The encoder of a version, whether it serves or not. Raises QueryVersionError."""
+        return self._load_version(version, base)
+
     def check(self) -> None:
         """Raise EmbedderMismatchError where the caller's embedder is not the store's."""
         active = self._spaces.active()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +128,11 @@ def _services(
     def reload(spec: EmbedderSpec) -> Embedder:
         return from_spec(spec, runtime=runtime, allow_download=settings.allow_download)
 
+    def remove_models(names: Sequence[str]) -> None:
+        retired = {version.id for version in store.versions.list() if version.state == "retired"}
+        for name in retired.intersection(names):
+            shutil.rmtree(folder / MODELS / name, ignore_errors=True)
+
     def load_version(version: QueryVersion, base: Embedder) -> Embedder:
         return load_query_version(folder / MODELS / version.id, version, base, runtime=runtime)
 
@@ -148,7 +154,7 @@ def _services(
     )
     forgetter = Forgetter(
         eraser=store.eraser, documents=store.documents, indexer=indexer, background=background, clock=clock,
-        owner=owner, retention_days=settings.recall_retention_days,
+        owner=owner, retention_days=settings.recall_retention_days, remove_models=remove_models,
     )  # fmt: skip
     return Parts(
         folder=folder,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 from memsdk.trainer.losses.graded import graded_distillation
 from memsdk.trainer.metrics import ndcg_at
 from memsdk.trainer.problem import Problem
+from memsdk.trainer.tiers import Negatives, ResidualSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,29 +31,8 @@ ASIDE = 0.15
 
 Aside are answers and not queries alone: what is asked next is mostly about records that no feedback has named yet.
 """
-Negatives = Literal["candidates", "all"]
-"""What a query is contrasted with: every record that is some learnt query's candidate, or every stored one.
-
-With all of them, a record that no feedback ever named is only ever pushed away (docs/training.md has the figures).
-"""
-PATIENCE = 6
+PATIENCE = 8
 """Passes without a better figure before it ends."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResidualSettings:
-    """How the map is fitted. The figures behind the defaults are in docs/training.md."""
-
-    rank: int = 64
-    temperature: float = 0.05  # scores are cosines over this
-    reward_temperature: float = 0.3  # of rewards in standard deviations
-    learning_rate: float = 1e-3
-    penalty: float = 1e-3  # times the squared norms of U and V, a query
-    batch: int = 64
-    passes: int = 40
-    negatives: Negatives = "candidates"
-    most_keys: int = 20_000  # of more negatives so many are drawn for each pass
-    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +42,7 @@ class ResidualMap:
     Attributes:
         down: V, [r, d].
         up: U, [d, r].
-        curve: of each pass, its mean loss and nDCG@10 on the queries kept aside; the first is the identity's.
+        curve: of each pass, its mean loss and nDCG on the queries kept aside; the first is the identity's.
         passes: how many passes the chosen step had; 0 is the identity.
     """
 
@@ -93,21 +73,21 @@ def fit_residual(
     down = torch.randn(settings.rank, dims, generator=generator) * dims**-0.5
     up = torch.zeros(dims, settings.rank)
     for factor in (down, up):
-        factor.requires_grad_(requires_grad=True)
+        factor.requires_grad_(True)
     optimizer = torch.optim.AdamW([down, up], lr=settings.learning_rate, weight_decay=0.0)
     judge = problem.part(aside or learnt)
     best = (_quality(judge, down, up), 0, down.detach().clone(), up.detach().clone())
     curve = [(float("nan"), best[0])]
     for number in range(1, settings.passes + 1):
-        loss = _one_pass(problem, learnt, (down, up), optimizer, settings, generator)
+        loss = _one_pass(
+            problem, learnt, factors=(down, up), optimizer=optimizer, settings=settings, generator=generator
+        )
         quality = _quality(judge, down, up)
         curve.append((loss, quality))
         if quality > best[0]:
             best = (quality, number, down.detach().clone(), up.detach().clone())
         if progress is not None:
-            progress(
-                f"pass {number}: loss {loss:.4f}, nDCG@10 aside {quality:.4f} (identity {curve[0][1]:.4f})"
-            )
+            progress(f"pass {number}: loss {loss:.4f}, nDCG aside {quality:.4f} (identity {curve[0][1]:.4f})")
         spent = budget_s is not None and time.monotonic() - began > budget_s
         if number - best[1] >= PATIENCE or spent:
             break
@@ -158,7 +138,11 @@ def batch_loss(
         mine[row, offsets[row] : offsets[row + 1]] = True  # others' candidates are among the keys already
     rewards = torch.from_numpy(np.concatenate([problem.examples[number].rewards for number in numbers]))
     return graded_distillation(
-        scores, rewards, offsets, reward_temperature=reward_temperature, mask=torch.cat([mine, others], dim=1)
+        scores,
+        rewards,
+        offsets,
+        reward_temperature=reward_temperature,
+        mask=~torch.cat([mine, others], dim=1),
     )
 
 
@@ -176,9 +160,25 @@ def ranking_quality(queries: Vectors, problem: Problem) -> list[float]:
     return figures
 
 
+def whole_quality(queries: Vectors, problem: Problem) -> float:
+    """The mean nDCG by dense search over the whole ranking: it moves with every rank, where few are in the first ten."""
+    figures = []
+    for start in range(0, len(queries), 256):
+        numbers = range(start, min(start + 256, len(queries)))
+        scores = queries[start : start + 256] @ problem.keys.T
+        scores[~problem.visible(numbers)] = -np.inf
+        for row, number in enumerate(numbers):
+            right = list(problem.examples[number].relevant)
+            before = (scores[row][None, :] > scores[row, right][:, None]).sum(1)
+            ideal = (1 / np.log2(np.arange(len(right)) + 2)).sum()
+            figures.append(float((1 / np.log2(before + 2)).sum() / ideal))
+    return float(np.mean(figures))
+
+
 def _one_pass(
     problem: Problem,
     learnt: Sequence[int],
+    *,
     factors: tuple[Tensor, Tensor],
     optimizer: torch.optim.Optimizer,
     settings: ResidualSettings,
@@ -191,8 +191,9 @@ def _one_pass(
         problem, learnt, negatives=settings.negatives, most=settings.most_keys, generator=generator
     )
     total = 0.0
-    for start in range(0, len(order), settings.batch):
-        numbers = order[start : start + settings.batch]
+    size = max(8, min(settings.batch, len(order) // 12))
+    for start in range(0, len(order), size):
+        numbers = order[start : start + size]
         moved = apply(torch.from_numpy(problem.queries[numbers]), down, up)
         loss = batch_loss(
             moved, problem, numbers, keys=keys, places=places, temperature=settings.temperature,
@@ -224,10 +225,11 @@ def draw_keys(
 
 def apply(queries: Tensor, down: Tensor, up: Tensor) -> Tensor:
     """The map: [n, d] unit vectors to [n, d] unit vectors."""
-    return normalize(queries + (queries @ down.T) @ up.T, dim=1)
+    moved: Tensor = normalize(queries + (queries @ down.T) @ up.T, dim=1)
+    return moved
 
 
 def _quality(problem: Problem, down: Tensor, up: Tensor) -> float:
     with torch.inference_mode():
         moved = apply(torch.from_numpy(problem.queries), down.detach(), up.detach())
-    return float(np.mean(ranking_quality(moved.numpy(), problem)))
+    return whole_quality(moved.numpy(), problem)

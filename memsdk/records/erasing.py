@@ -144,6 +144,17 @@ def together(receipts: Iterable[Forgotten]) -> Forgotten:
     )
 
 
+def retire_owned(connection: Connection, users: Sequence[str]) -> Forgotten:
+    """These users' own query versions, which are made of what they asked, are usable no more; the receipt names them."""
+    columns = query_versions.c
+    own = sa.and_(columns.owner.in_(users), columns.state != "retired")
+    names = connection.execute(sa.select(columns.id).where(own)).scalars().all()
+    if names:
+        connection.execute(sa.update(query_versions).where(own).values(state="retired"))
+        ledger.take(connection, "epoch", 1)
+    return Forgotten(models_trained_on_it=tuple(names))
+
+
 def _models_trained_on(connection: Connection, items: Sequence[UUID]) -> tuple[str, ...]:
     """The versions, not retired ones, that were trained on these records or recalls; and a note that these are gone."""
     found: dict[str, None] = {}

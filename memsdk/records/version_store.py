@@ -227,7 +227,7 @@ def _active_fingerprint(connection: Connection, task: str) -> str | None:
 
 
 def _fits(connection: Connection, row: AnyRow) -> bool:
-    return row.task == "" or _active_fingerprint(connection, row.task) == row.fingerprint
+    return bool(row.task == "" or _active_fingerprint(connection, row.task) == row.fingerprint)
 
 
 def _check_fingerprint(connection: Connection, row: AnyRow) -> None:
