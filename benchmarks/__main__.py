@@ -14,7 +14,11 @@ NAMES = {
     "recall": "quality of recall on LoCoMo: R@10 and nDCG@10, hybrid beside each leg",
     "ingest": "remember beside the bare encoder: ratio in batches, milliseconds one at a time",
     "speed": "what recall adds to embedding the query, at 100,000 records; reopening",
+    "full": "T2: the whole encoder on the train splits of ../shared/data; nDCG@10 on their dev splits",
     "crash": "kill -9 in 100 rounds: lost, doubled, resurrected",
+    "tiers": "what T0 and T1 keep of a full training's gain, with no document embedded again",
+    "never_worse": "20 retrains on random and hostile feedback: promotions, held-out recall, the live version",
+    "retrain_kills": "memsdk retrain killed at 20 moments: serves as before, goes on, nothing half-made",
     "processes": "four processes on one store: errors and losses",
 }
 
