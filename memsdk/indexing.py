@@ -176,7 +176,9 @@ class Indexer:
         if len(slices) == 1:
             self._send(prepared.points(), states, serving=serving)
         else:
-            with ThreadPoolExecutor(max_workers=1) as sender:  # the index takes one slice while the next is made
+            with ThreadPoolExecutor(
+                max_workers=1
+            ) as sender:  # the index takes one slice while the next is made
                 sent = [
                     sender.submit(
                         self._send,

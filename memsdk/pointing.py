@@ -158,11 +158,7 @@ class Prepared:
         groups = self._plans[start:stop]
         sparse = iter(self._sparse([plan.composed for group in groups for plan in group]))
         return [
-            [
-                point
-                for plan in group
-                for point in self._points(plan, lexical=next(sparse), parts=parts)
-            ]
+            [point for plan in group for point in self._points(plan, lexical=next(sparse), parts=parts)]
             for group, parts in zip(groups, self.counts[start:stop], strict=True)
         ]
 
@@ -177,7 +173,10 @@ class Prepared:
             encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length, b=b)
             for (number, weight, _), vector in zip(entries, encoded, strict=True):
                 total = sums[number]
-                weighted = [(index, weight * value) for index, value in zip(vector.indices, vector.values, strict=True)]
+                weighted = [
+                    (index, weight * value)
+                    for index, value in zip(vector.indices, vector.values, strict=True)
+                ]
                 total.update([(index, value + total.get(index, 0.0)) for index, value in weighted])
         return [SparseVector(list(total), list(total.values())) for total in sums]
 
