@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,16 @@ from contextlib import contextmanager
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
-UNLOADABLE = (OSError, ValueError, RuntimeError, KeyError, AttributeError, ImportError, SafetensorError)
+UNLOADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    AttributeError,
+    ImportError,
+    SafetensorError,
+    struct.error,
+)
 
 
 @contextmanager

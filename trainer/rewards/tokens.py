@@ -82,7 +82,7 @@ class Tokens:
 
     def cut(self, text: str, *, most: int, from_end: bool = False) -> str:
         """The first or last `most` tokens of it; the text itself where it has no more."""
-        if len(text) <= most:  # a token has at least one character
+        if len(text.encode("utf-8", "surrogatepass")) <= most:  # a token has at least one byte
             return text
         ids = self._plain(text)
         if len(ids) <= most:
