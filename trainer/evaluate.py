@@ -178,7 +178,7 @@ def best_share(
     embedder: Embedder,
     task: Task,
     user_id: str | None,
-    shares: Sequence[float] = (0.3, 0.4, 0.5, 0.6, 0.7),
+    shares: Sequence[float] = (0.35, 0.65, 0.8),
     margin: float = 0.005,
 ) -> float | None:
     """The dense leg's share in fusion that suits this encoder; None, the default, unless another is better by `margin`."""

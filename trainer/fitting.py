@@ -120,7 +120,7 @@ def weakened(fitted: Fitted, base: Embedder, *, strength: float) -> Fitted:
         from safetensors.numpy import load_file
 
         tensors = load_file(fitted.folder / ADAPTER)
-        save_residual(making, down=tensors["down"], up=strength * tensors["up"], base=base)
+        save_residual(making, down=tensors["down"], up=np.float32(strength) * tensors["up"], base=base)
     else:
         from memsdk.trainer.lora import merge_with_base
 

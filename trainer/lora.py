@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -136,7 +136,7 @@ def fit_lora(
     with torch.no_grad():
         for parameter, value in zip(trained, best, strict=True):
             parameter.copy_(value)
-    merged = cast("nn.Module", model.merge_and_unload()).eval()
+    merged = model.merge_and_unload().eval()
     return LoraResult(model=merged, curve=tuple(curve), passes=best_pass, seconds=time.monotonic() - began)
 
 

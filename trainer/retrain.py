@@ -42,6 +42,7 @@ from memsdk.trainer.evaluate import (
 from memsdk.trainer.fitting import Fitted, choose_tier, copy_fitted, fit, load_fitted, weakened
 from memsdk.trainer.folders import model_card
 from memsdk.trainer.gate import Check, GateSettings, Measured, Verdict, judge, means
+from memsdk.trainer.mining import Mining
 from memsdk.trainer.report import Report
 from memsdk.trainer.rewards.scoring import RewardSettings, recall_of, score_rows
 from memsdk.trainer.rows import Row
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 Ending = Literal["promoted", "kept", "dry-run", "not due"]
-MOST_FOR_SHARE = 150
+MOST_FOR_SHARE = 100
 STRENGTHS = (1.0, 0.7, 0.5, 0.35, 0.25)
 """How far a candidate goes from the base's weights to its own; the guard chooses (LM-Cocktail, METHOD.md 5.2)."""
 Guards = dict[str, tuple[list[float], list[float]]]
@@ -104,6 +105,7 @@ class RetrainSettings:
     held_out: float = 0.3
     user_share: float = 0.25
     seed: int = 0
+    mining: Mining = field(default_factory=Mining)
     residual: ResidualSettings = field(default_factory=ResidualSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
     gate: GateSettings = field(default_factory=GateSettings)
@@ -148,7 +150,7 @@ def retrain(
             return [Outcome(task=None, ending="not due", reason=_why_not_due(settings))]
         tell("collecting rows")
         users = None if settings.user_id is None else [settings.user_id]
-        rows = collect(memory, users=users)
+        rows = collect(memory, users=users, mining=settings.mining)
         found: dict[Task, list[Row]] = {}
         for row in rows:
             found.setdefault(serving_task(row.task), []).append(row)

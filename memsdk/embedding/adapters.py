@@ -71,7 +71,8 @@ class ResidualEmbedder:
     def map(self, queries: Vectors) -> Vectors:
         """The map itself: [n, d] unit vectors to [n, d] unit vectors."""
         moved = queries + (queries @ self._down.T) @ self._up.T
-        return (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+        mapped: Vectors = (moved / np.linalg.norm(moved, axis=1, keepdims=True)).astype(np.float32)
+        return mapped
 
 
 def load_query_version(

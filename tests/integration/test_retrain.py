@@ -110,7 +110,15 @@ def test_two_retrains_do_not_meet(memory: Memory) -> None:
         retrain(memory, settings=QUICK)
 
 
-@pytest.mark.parametrize("moment", ["retrain-stage:2", "version-written", "version-added", "version-switch"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "version-written",
+        pytest.param("retrain-stage:2", marks=pytest.mark.slow),
+        pytest.param("version-added", marks=pytest.mark.slow),
+        pytest.param("version-switch", marks=pytest.mark.slow),
+    ],
+)
 def test_killed_at_any_stage_it_serves_as_before_and_the_next_run_goes_on(store: Path, moment: str) -> None:
     """A power cut in the night must not leave a store that can't be asked, or half a version that answers."""
     killed = subprocess.run(
