@@ -19,6 +19,7 @@ NAMES = {
     "tiers": "what T0 and T1 keep of a full training's gain, with no document embedded again",
     "never_worse": "20 retrains on random and hostile feedback: promotions, held-out recall, the live version",
     "retrain_kills": "memsdk retrain killed at 20 moments: serves as before, goes on, nothing half-made",
+    "scoring": "rewards: packed against naive scoring by SmolLM2, their differences, a second run from the cache",
     "processes": "four processes on one store: errors and losses",
 }
 

@@ -246,7 +246,9 @@ def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
-def _opened(file: Path, mode: Literal["rb", "wb"], *, packed: bool | None = None) -> IO[bytes]:
+def _opened(
+    file: Path, mode: Literal["rb", "wb"], *, packed: bool | None = None
+) -> IO[bytes] | gzip.GzipFile:
     if file.suffix == ".gz" if packed is None else packed:
         return gzip.open(file, mode)
     return file.open(mode)
