@@ -81,12 +81,15 @@ class Record(_Frozen):
     kind: Kind
     text: str
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    data: dict[str, JsonValue] = Field(
+        default_factory=dict
+    )  # what a shelf keeps beside the text; not filtered on
     user_id: str | None = None
     agent_id: str | None = None
     session_id: str | None = None
     role: str | None = None
-    name: str | None = None
-    title: str | None = None  # of the document a chunk is cut from
+    name: str | None = None  # who said it; a tool's name, an example's task
+    title: str | None = None  # of the document a chunk is cut from; a tool's server or group
     section: tuple[str, ...] = ()  # the headings above a chunk, outermost first
     source_id: UUID | None = None  # the document a chunk belongs to
     position: int | None = None  # 0-based place in its session or document
@@ -226,6 +229,7 @@ class Draft:
     text: str
     scope: Scope
     metadata: Metadata = field(default_factory=dict)
+    data: Metadata = field(default_factory=dict)
     role: str | None = None
     name: str | None = None
     title: str | None = None
