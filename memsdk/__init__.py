@@ -33,10 +33,12 @@ if TYPE_CHECKING:
         StoreReadOnlyError,
         StoreVersionError,
     )
+    from memsdk.examples import ExampleRecall
     from memsdk.memory import Memory
     from memsdk.models import (
         Difference,
         Document,
+        ExampleReport,
         Forgotten,
         Hit,
         IngestReport,
@@ -45,11 +47,15 @@ if TYPE_CHECKING:
         Session,
         Side,
         Stats,
+        Stream,
+        Synced,
         Task,
         Verification,
         Why,
     )
     from memsdk.recalled import Recall
+    from memsdk.stretches import Passage, PassageRecall
+    from memsdk.tools import ToolRecall
 
 __version__ = "0.1.0"  # pyproject.toml takes it from here
 
@@ -62,6 +68,8 @@ __all__ = [
     "Document",
     "EmbedderError",
     "EmbedderMismatchError",
+    "ExampleRecall",
+    "ExampleReport",
     "FilterError",
     "Forgotten",
     "ForkedProcessError",
@@ -77,6 +85,8 @@ __all__ = [
     "MemsdkError",
     "MissingExtraError",
     "NotFoundError",
+    "Passage",
+    "PassageRecall",
     "Recall",
     "Record",
     "ScopeError",
@@ -88,13 +98,24 @@ __all__ = [
     "StoreLockedError",
     "StoreReadOnlyError",
     "StoreVersionError",
+    "Stream",
+    "Synced",
     "Task",
+    "ToolRecall",
     "Verification",
     "Why",
     "__version__",
 ]
 
-_HOME = {"AsyncMemory": "memsdk.aio", "Memory": "memsdk.memory", "Recall": "memsdk.recalled"}
+_HOME = {
+    "AsyncMemory": "memsdk.aio",
+    "ExampleRecall": "memsdk.examples",
+    "Memory": "memsdk.memory",
+    "Passage": "memsdk.stretches",
+    "PassageRecall": "memsdk.stretches",
+    "Recall": "memsdk.recalled",
+    "ToolRecall": "memsdk.tools",
+}
 
 if not TYPE_CHECKING:  # a type checker that saw it would believe in every misspelt name
 

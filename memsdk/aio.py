@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, overload
 from uuid import UUID
 
+from memsdk.aio_passages import AsyncPassages
+from memsdk.aio_shelves import AsyncExamples, AsyncTools
 from memsdk.aio_views import AsyncDocuments, AsyncScopedMemory, AsyncSessions, Threads
 from memsdk.memory import IndexName, Memory
 from memsdk.messages import ChatMessage
@@ -44,7 +46,10 @@ class AsyncMemory:
         self._threads = Threads(THREADS)
         self._run = self._threads.run
         self.documents = AsyncDocuments(memory.documents, self._threads)
+        self.examples = AsyncExamples(memory.examples, self._threads)
+        self.passages = AsyncPassages(memory.passages, self._threads)
         self.sessions = AsyncSessions(memory.sessions, self._threads)
+        self.tools = AsyncTools(memory.tools, self._threads)
 
     @classmethod
     async def open(

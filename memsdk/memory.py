@@ -16,12 +16,15 @@ from memsdk import filters as filter_language
 from memsdk import inputs, transfer
 from memsdk.documents import DocumentShelf
 from memsdk.errors import ClosedError, InvalidInputError
+from memsdk.examples import ExampleShelf
 from memsdk.messages import ChatMessage, clean_history, drafts_of
 from memsdk.models import Draft, Forgotten, Kind, Record, Scope, Stats, Verification
+from memsdk.passages import PassageShelf
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
 from memsdk.scoped import ScopedMemory
 from memsdk.sessions import SessionShelf
+from memsdk.tools import ToolShelf
 from memsdk.verification import Progress
 
 if TYPE_CHECKING:
@@ -49,7 +52,10 @@ class Memory:
         """Use `Memory.open`."""
         self._open_parts: Parts | None = parts
         self.documents = DocumentShelf(self)
+        self.examples = ExampleShelf(self)
+        self.passages = PassageShelf(self)
         self.sessions = SessionShelf(self)
+        self.tools = ToolShelf(self)
 
     @classmethod
     def open(

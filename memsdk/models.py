@@ -121,6 +121,17 @@ class Hit(Record):
     score: float
     why: Why | None = None
 
+    @property
+    def schema(self) -> dict[str, JsonValue] | None:  # type: ignore[override]  # pydantic's own is long deprecated
+        """A tool's name, description and parameters (a JSON Schema); None for other kinds."""
+        found = self.data.get("schema")
+        return found if self.kind is Kind.TOOL and isinstance(found, dict) else None
+
+    @property
+    def source(self) -> str | None:
+        """The server or group that a tool came with; None for other kinds."""
+        return self.title if self.kind is Kind.TOOL else None
+
 
 class Session(_Frozen):
     """One conversation of one user."""
@@ -130,6 +141,18 @@ class Session(_Frozen):
     records: int
     started_at: datetime
     last_at: datetime
+
+
+class Stream(_Frozen):
+    """One growing text of `memory.passages`, and how long it is."""
+
+    name: str
+    user_id: str | None = None
+    agent_id: str | None = None
+    chunks: int
+    chars: int  # where the next text begins
+    started_at: datetime
+    grew_at: datetime
 
 
 class Document(_Frozen):
@@ -204,6 +227,24 @@ class Verification(_Frozen):
     def clean(self) -> bool:
         """True when nothing differs, nothing waits, and the database file is sound."""
         return not (self.differences or self.integrity or self.pending)
+
+
+class Synced(_Frozen):
+    """What `tools.sync` did, by the tools' names."""
+
+    added: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+
+
+class ExampleReport(_Frozen):
+    """What one `examples.ingest` did, an example at a time."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0  # known already
+    skipped: int = 0  # scored too low, or of a chat log and approved by nobody
 
 
 class IngestReport(_Frozen):

@@ -11,8 +11,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from memsdk.errors import InvalidInputError
+from memsdk.fewshot import shot_of
 from memsdk.models import Hit, Kind
 from memsdk.ports import TokenCounter
+from memsdk.shelf_texts import tool_signature
+
+Count = Callable[[str], int]
+"""The number of tokens of a text."""
 
 HEADINGS = {
     Kind.MEMORY: "Memories",
@@ -71,16 +76,23 @@ class Recall(BaseModel):
         """
         budget = self.max_tokens if max_tokens is None else max_tokens
         if budget is None:
-            return _layout(self.hits)
+            return self._whole()
         if isinstance(budget, bool) or not isinstance(budget, int):
             raise InvalidInputError(f"max_tokens is {budget!r:.40}, expected a whole number")
         if budget <= 0 or not self.hits:
             return ""
-        count = (counter or _counter(self.tokenizer)).count
+        return self._fitted(budget, (counter or counter_of(self.tokenizer)).count)
+
+    def _whole(self) -> str:
+        """All of it; a recall of one shelf has its own way."""
+        return _layout(self.hits)
+
+    def _fitted(self, budget: int, count: Count) -> str:
+        """What fits; a recall of one shelf has its own way."""
         return _fit(self.hits, budget=budget, count=count)
 
 
-def _fit(hits: tuple[Hit, ...], *, budget: int, count: Callable[[str], int]) -> str:
+def _fit(hits: tuple[Hit, ...], *, budget: int, count: Count) -> str:
     chosen: list[Hit] = []
     used = 0
     for hit in hits:
@@ -91,12 +103,12 @@ def _fit(hits: tuple[Hit, ...], *, budget: int, count: Callable[[str], int]) -> 
         used += cost
     while chosen and count(_layout(tuple(chosen))) > budget:  # headings count too
         chosen.pop()
-    return _layout(tuple(chosen)) if chosen else _cut(hits[0], budget=budget, count=count)
+    return _layout(tuple(chosen)) if chosen else cut_words(_line(hits[0]), budget=budget, count=count)
 
 
-def _cut(hit: Hit, *, budget: int, count: Callable[[str], int]) -> str:
-    """The longest run of whole words of the hit that fits."""
-    words = _line(hit).split(" ")
+def cut_words(text: str, *, budget: int, count: Count) -> str:
+    """The longest run of whole words, from the first one, that fits."""
+    words = text.split(" ")
     fits, too_many = 0, len(words) + 1
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
@@ -117,13 +129,18 @@ def _line(hit: Hit) -> str:
     if hit.kind is Kind.DOCUMENT:
         where = " > ".join(part for part in (hit.title, *hit.section) if part)
         return f"- [{where}] {hit.text}" if where else f"- {hit.text}"
+    if hit.kind is Kind.TOOL:
+        return f"- {tool_signature(hit)}"
+    if hit.kind is Kind.EXAMPLE:
+        return f"- {shot_of(hit).text}"
     speaker = hit.name or hit.role
     said = f"{speaker}: {hit.text}" if speaker else hit.text
     return f"- ({hit.occurred_at:%Y-%m-%d}) {said}"
 
 
 @cache
-def _counter(tokenizer: str) -> TokenCounter:
-    from memsdk.wiring import token_counter  # the one place that names concrete classes
+def counter_of(tokenizer: str) -> TokenCounter:
+    """The counter of that name, loaded once."""
+    from memsdk import wiring  # the one place that names concrete classes
 
-    return token_counter(tokenizer)
+    return wiring.token_counter(tokenizer)

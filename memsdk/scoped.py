@@ -10,10 +10,13 @@ from uuid import UUID
 
 from memsdk.documents import DocumentShelf
 from memsdk.errors import InvalidInputError
+from memsdk.examples import ExampleShelf
 from memsdk.messages import ChatMessage
 from memsdk.models import Forgotten, Kind, Record, Scope
+from memsdk.passages import PassageShelf
 from memsdk.recalled import Recall
 from memsdk.sessions import SessionShelf
+from memsdk.tools import ToolShelf
 
 if TYPE_CHECKING:
     from memsdk.access import Access
@@ -32,7 +35,10 @@ class ScopedMemory:
         self._own_agent = None if scope.agent_id is None else (scope.agent_id,)
         self._seen_agents = None if scope.agent_id is None else (scope.agent_id, None)
         self.documents = DocumentShelf(memory, scope=scope)
+        self.examples = ExampleShelf(memory, scope=scope)
+        self.passages = PassageShelf(memory, scope=scope)
         self.sessions = SessionShelf(memory, users=self._own, agents=self._seen_agents)
+        self.tools = ToolShelf(memory, scope=scope)
 
     @overload
     def remember(  # type: ignore[overload-overlap]  # a str is a sequence of str

@@ -6,6 +6,7 @@ from memsdk.ports.embedding import Embedder, EmbedderSpec, LexicalEncoder, Token
 from memsdk.ports.index import Index, IndexAdmin, Leg, PointHit, SearchRequest, SearchResult, VectorIndex
 from memsdk.ports.ingest import Chunker, Message, Parsed, Reader, Section
 from memsdk.ports.outbox import Indexable, Outbox, OutboxCare, OutboxState, Owner, Space, Spaces
+from memsdk.ports.passages import Passages, Tail
 from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions, Whose, Written
 from memsdk.ports.store import Clock, RecallEntry, RecallLog, Store, StoreAdmin, Transfer
 
@@ -28,6 +29,7 @@ __all__ = [
     "OutboxState",
     "Owner",
     "Parsed",
+    "Passages",
     "PointHit",
     "Reader",
     "RecallEntry",
@@ -42,6 +44,7 @@ __all__ = [
     "Spaces",
     "Store",
     "StoreAdmin",
+    "Tail",
     "TokenCounter",
     "Transfer",
     "VectorIndex",

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from memsdk.models import Kind, Metadata, Scope
 from memsdk.ports.outbox import Outbox, OutboxCare, OutboxState, Spaces
+from memsdk.ports.passages import Passages
 from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions
 
 
@@ -102,6 +103,7 @@ class Store(Protocol):
     eraser: Eraser
     recall_log: RecallLog
     documents: Documents
+    passages: Passages
     sessions: Sessions
     spaces: Spaces
     admin: StoreAdmin
