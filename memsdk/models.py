@@ -254,6 +254,8 @@ class IngestReport(_Frozen):
     updated: tuple[Document, ...] = ()
     unchanged: tuple[Document, ...] = ()
     messages: int = 0  # chat messages remembered from chat exports
+    tools: int = 0  # added or changed, from lists of tools
+    examples: int = 0  # added or changed, from files of solved examples
     chunks_added: int = 0
     chunks_removed: int = 0
     failed: tuple[tuple[str, str], ...] = ()  # (source, what was wrong with it)

@@ -15,7 +15,7 @@ from memsdk.indexing import BATCH, Indexer
 from memsdk.inputs import refuse_inside
 from memsdk.models import Stats
 from memsdk.payloads import Hasher
-from memsdk.ports import Chunker, Clock, Embedder, Index, Reader, Store
+from memsdk.ports import Chunker, Clock, Embedder, Index, LexicalEncoder, Reader, Store
 from memsdk.recalling import Recaller
 from memsdk.reindexing import Rebuilder
 from memsdk.remembering import Writer
@@ -47,6 +47,7 @@ class Parts:
     verifier: Verifier
     rebuilder: Rebuilder
     reader: Reader
+    lexical: LexicalEncoder
     chunker: Callable[[Serving], Chunker]
     load: Callable[[str | Path | Embedder | None], Embedder]
 

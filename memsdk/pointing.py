@@ -120,7 +120,7 @@ class PointBuilder:
                 _Planned(
                     record=revision,
                     composed=composed,
-                    parts=self._cut(composed.line),
+                    parts=tuple(part for line in (composed.line, *composed.also) for part in self._cut(line)),
                     until=later,
                     previous=previous,
                     stamp=state.seq,

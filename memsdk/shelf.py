@@ -18,10 +18,14 @@ from memsdk.models import Draft, Forgotten, Hit, Kind, Record, Scope
 from memsdk.ports import RecordFilter, Whose, Written
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
+from memsdk.selecting import joined
 
 if TYPE_CHECKING:
     from memsdk.memory import Memory
     from memsdk.parts import Parts
+
+PARTS_SHARE = 0.5
+"""How much of a hit's score its best part of the query makes. Measured: docs/ranking.md."""
 
 Choose = Callable[[Sequence[Hit]], Sequence[Hit]]
 """Picks what is shown out of what was found, best first."""
@@ -61,6 +65,7 @@ class Shelf:
         k: int,
         pool: int | None = None,
         where: Filter | None = None,
+        parts_of_query: Sequence[str] = (),
         choose: Choose | None = None,
         max_tokens: int | None = None,
         explain: bool = False,
@@ -71,6 +76,7 @@ class Shelf:
             query: already checked.
             pool: how many hits `choose` is given, at least k.
             where: a condition that the records meet.
+            parts_of_query: searched beside it; see `selecting.joined`.
         """
         parts = self.parts
         question = Question(
@@ -78,10 +84,15 @@ class Shelf:
             explain=explain,
         )  # fmt: skip
         recall, entry = parts.recaller.recall(question, id=uuid7())
-        hits = tuple((recall.hits if choose is None else choose(recall.hits))[:k])
+        others = [
+            parts.recaller.recall(replace(question, query=part), id=uuid7())[0].hits
+            for part in parts_of_query
+        ]
+        found = joined(recall.hits, others, share=PARTS_SHARE)
+        hits = tuple((found if choose is None else choose(found))[:k])
         if parts.settings.log_recalls:
-            logged = {candidate[0]: candidate for candidate in entry.candidates}
-            shown = [(hit.id, rank, *logged[hit.id][2:]) for rank, hit in enumerate(hits, 1)]
+            legs = {each: scores for each, _, _, scores in entry.candidates}
+            shown = [(hit.id, rank, hit.score, legs.get(hit.id, {})) for rank, hit in enumerate(hits, 1)]
             parts.background.record(replace(entry, k=k, candidates=tuple(shown)))
         return recall.model_copy(update={"hits": hits})
 
