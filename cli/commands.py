@@ -10,6 +10,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "ingest": ("ingesting", "Read files and folders into the memory."),
         "feedback": ("writing", "Say what became of a recall."),
     },
+    "Tools, examples, passages": {
+        "tools": ("tools", "Keep the tools an agent can call, and find those for a request."),
+        "examples": ("examples", "Keep solved examples, and find those most like an input."),
+    },
     "Look and change": {
         "list": ("reading", "List records, oldest first."),
         "show": ("reading", "Show one record."),

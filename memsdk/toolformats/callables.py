@@ -42,12 +42,10 @@ def read_callable(function: Callable[..., object]) -> Tool:
     """
     from docstring_parser import parse  # needed for callables only
 
-    target = function if inspect.isroutine(function) else type(function).__call__
+    called: object = function if inspect.isroutine(function) else getattr(function, "__call__", None)  # noqa: B004 -- its schema is wanted
     name = getattr(function, "__name__", None) or type(function).__name__
     try:
-        schema = (
-            TypeAdapter(function).json_schema() if inspect.isroutine(function) else _bound_schema(function)
-        )
+        schema = cast("dict[str, JsonValue]", TypeAdapter(cast("type[object]", called)).json_schema())
     except (PydanticUserError, NameError, TypeError) as error:
         raise InvalidInputError(
             f"the parameters of {name} have no JSON Schema ({str(error).splitlines()[0]}); give the tool as a schema"
@@ -56,7 +54,7 @@ def read_callable(function: Callable[..., object]) -> Tool:
         raise InvalidInputError(
             f"{name} takes parameters without names, which no model can fill in; give the tool as a schema"
         )
-    told = parse(inspect.getdoc(function) or inspect.getdoc(target) or "")
+    told = parse(inspect.getdoc(called) or ("" if called is function else inspect.getdoc(function)) or "")
     about = {param.arg_name: " ".join((param.description or "").split()) for param in told.params}
     parameters = dict(_plain(schema))
     properties = parameters.get("properties")
@@ -69,11 +67,6 @@ def read_callable(function: Callable[..., object]) -> Tool:
         }
     parts = [told.short_description, told.long_description]
     return Tool(name=name, description="\n".join(part for part in parts if part), parameters=parameters)
-
-
-def _bound_schema(function: Callable[..., object]) -> dict[str, JsonValue]:
-    """Of an object with `__call__`, the schema of that method."""
-    return cast("dict[str, JsonValue]", TypeAdapter(function.__call__).json_schema())
 
 
 def _json_schema(described: object, name: str) -> Fields:

@@ -131,7 +131,9 @@ def _collect(schema: Fields, prefix: str, found: list[tuple[str, str]], *, depth
 def _object_schema(schema: dict[str, JsonValue], *, what: str) -> dict[str, JsonValue]:
     """A JSON Schema of type object, its types by their JSON names; a bare mapping of parameters becomes one."""
     if "properties" not in schema and not isinstance(schema.get("type"), str | list) and "$ref" not in schema:
-        bare = {name: about for name, about in schema.items() if isinstance(about, dict)}
+        bare: dict[str, JsonValue] = {
+            name: about for name, about in schema.items() if isinstance(about, dict)
+        }
         if bare and not any(key in schema for key in ("allOf", "anyOf", "oneOf")):
             rest = {name: about for name, about in schema.items() if name not in bare}
             schema = {"type": "object", "properties": bare, **rest}
