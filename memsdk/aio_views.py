@@ -175,6 +175,7 @@ class AsyncScopedMemory:
         as_of: datetime | str | None = None,
         history: Sequence[str | ChatMessage] | None = None,
         max_tokens: int | None = None,
+        budget: Mapping[Kind | str, int] | None = None,
         explain: bool = False,
         this_session: bool = False,
     ) -> Recall:
@@ -188,6 +189,7 @@ class AsyncScopedMemory:
             as_of=as_of,
             history=history,
             max_tokens=max_tokens,
+            budget=budget,
             explain=explain,
             this_session=this_session,
         )

@@ -16,7 +16,8 @@ from memsdk.exchanges import exchanges
 from memsdk.fewshot import MESSAGE_TOKENS, ChatMessages, Shot, as_messages, as_text, fitting, shot_of
 from memsdk.models import Draft, ExampleReport, Forgotten, Hit, Kind, Metadata, Record, Scope
 from memsdk.ports import Parsed, TokenCounter
-from memsdk.recalled import Count, Recall, counter_of
+from memsdk.recalled import Recall, counter_of
+from memsdk.rendering import Count
 from memsdk.selecting import balanced, spread
 from memsdk.shelf import Choose, Shelf, condition
 

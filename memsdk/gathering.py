@@ -56,5 +56,7 @@ def gather(
         entry,
         kinds=question.kinds,
         query_version=recall.query_version,
-        candidates=tuple((candidate[0], rank, *candidate[2:]) for rank, candidate in enumerate(candidates, 1)),
+        candidates=tuple(
+            (candidate[0], rank, *candidate[2:]) for rank, candidate in enumerate(candidates, 1)
+        ),
     )

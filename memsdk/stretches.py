@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from memsdk.models import Hit
-from memsdk.recalled import Count, Recall, cut_words
+from memsdk.recalled import Recall
+from memsdk.rendering import Count, cut_words
 
 GAP = "[...]"
 """Stands between stretches that are not next to each other in the text."""
@@ -37,7 +38,7 @@ class PassageRecall(Recall):
         """The passages, in the order of the text."""
         return iter(self.hits)
 
-    def _whole(self) -> str:
+    def _whole(self, count: Count) -> str:  # noqa: ARG002 -- as Recall has it
         return render_passages(self.hits)
 
     def _fitted(self, budget: int, count: Count) -> str:
