@@ -12,6 +12,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Tools, examples, passages": {
         "tools": ("tools", "Keep the tools an agent can call, and find those for a request."),
+        "passages": ("passages", "Keep texts that grow, and find what of them bears on their end."),
         "examples": ("examples", "Keep solved examples, and find those most like an input."),
     },
     "Look and change": {

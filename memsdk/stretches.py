@@ -38,7 +38,7 @@ class PassageRecall(Recall):
         """The passages, in the order of the text."""
         return iter(self.hits)
 
-    def _whole(self, count: Count) -> str:  # noqa: ARG002 -- as Recall has it
+    def _whole(self, count: Count) -> str:
         return render_passages(self.hits)
 
     def _fitted(self, budget: int, count: Count) -> str:

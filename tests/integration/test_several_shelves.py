@@ -1,6 +1,6 @@
 """One recall over several shelves: every kind has its section and its share of the tokens."""
 
-# ruff: noqa: D102, D103 -- helpers are told by their names
+# ruff: noqa: D103 -- helpers are told by their names
 from __future__ import annotations
 
 from collections.abc import Callable
