@@ -35,11 +35,8 @@ class Weights:
 
 EVEN = Weights(dense=0.5, lexical=0.5)
 
-DEFAULT_WEIGHTS: Mapping[Kind, Weights] = dict.fromkeys(Kind, EVEN) | {
-    Kind.TOOL: Weights(dense=0.6, lexical=0.4),
-}
-"""By kind. Even weights were best or level with the best on LoCoMo and on all four qa sets (docs/ranking.md); requests
-for tools share fewer words with what they need."""
+DEFAULT_WEIGHTS: Mapping[Kind, Weights] = dict.fromkeys(Kind, EVEN)
+"""By kind. Even weights were best or level with the best on LoCoMo and on all four qa sets (docs/ranking.md)."""
 
 
 @dataclass(slots=True, kw_only=True)

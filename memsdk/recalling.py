@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from memsdk import conversing
 from memsdk.filters import Filter, matches
 from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side
 from memsdk.payloads import RECORD, REVISION, Hasher, filterable, visible
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-MOST_HISTORY_CHARS = 2_000
 FIELDS = (RECORD, REVISION)
 
 
@@ -52,10 +52,9 @@ class Question:
     explain: bool = False
 
     @property
-    def text(self) -> str:
-        """What is searched for: the query, after the end of the history where one is given."""
-        past = "\n".join(self.history)[-MOST_HISTORY_CHARS:]
-        return f"{past}\n{self.query}" if past else self.query
+    def turns(self) -> tuple[str, ...]:
+        """What is searched for: the query, and the turns before it that count, the latest first."""
+        return (self.query, *conversing.considered(self.history))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,16 +122,15 @@ class Recaller:
         for kind in question.kinds:
             prefix = serving.query_prefix(kind)
             if prefix not in vectors:
-                (vectors[prefix],) = serving.embedder.embed(
-                    [question.text], task=TASK_OF[kind], side=Side.QUERY
-                )
+                turns = serving.embedder.embed(question.turns, task=TASK_OF[kind], side=Side.QUERY)
+                vectors[prefix] = conversing.mixed(turns) if question.history else turns[0]
         return vectors, time.perf_counter() - began
 
     def _search(
         self, question: Question, *, vectors: Mapping[str, Vector], serving: Serving, at: datetime
     ) -> list[_Search]:
         """What each space found. Kinds that share space, prefix and weights are searched together."""
-        words = self._lexical.encode_query(question.text)
+        words = conversing.mixed_terms([self._lexical.encode_query(turn) for turn in question.turns])
         alike: dict[tuple[str, str, Weights], list[Kind]] = {}
         for kind in question.kinds:
             key = (serving.collection(kind), serving.query_prefix(kind), DEFAULT_WEIGHTS[kind])
