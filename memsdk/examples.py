@@ -61,7 +61,8 @@ class ExampleRecall(Recall):
             raise InvalidInputError(f"max_tokens is {budget!r:.40}, expected a whole number")
         return budget
 
-    def _whole(self) -> str:
+    def _whole(self, count: Count) -> str:
+        """All of it."""
         return as_text(self._shots)
 
     def _fitted(self, budget: int, count: Count) -> str:
