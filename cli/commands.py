@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "verify": ("upkeep", "Compare the records with the index."),
         "repair": ("upkeep", "Mend what verify finds."),
         "reindex": ("upkeep", "Build all vectors anew, with another embedder if one is given."),
+        "space": ("spaces", "Enable a task that needs vectors of its own."),
         "sweep": ("forgetting", "Erase what has expired, and old recalls."),
         "export": ("moving", "Write the store, or one user's part of it, as JSON lines."),
         "import": ("moving", "Read what export wrote."),

@@ -20,7 +20,7 @@ from memsdk.aio_shelves import AsyncExamples, AsyncTools
 from memsdk.aio_views import AsyncDocuments, AsyncScopedMemory, AsyncSessions, Threads
 from memsdk.memory import IndexName, Memory
 from memsdk.messages import ChatMessage
-from memsdk.models import Forgotten, Kind, Record, Stats, Verification
+from memsdk.models import Forgotten, Kind, Record, Stats, Task, Verification
 from memsdk.recalled import Recall
 from memsdk.transfer import Imported
 from memsdk.verification import Progress
@@ -311,6 +311,10 @@ class AsyncMemory:
     ) -> None:
         """See `Memory.reindex`."""
         return await self._run(self._memory.reindex, embedder=embedder, progress=progress)
+
+    async def enable(self, task: Task | str, *, progress: Progress | None = None) -> bool:
+        """See `Memory.enable`."""
+        return await self._run(self._memory.enable, task, progress=progress)
 
     async def retire(self) -> builtins.list[str]:
         """See `Memory.retire`."""

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from memsdk.errors import InvalidInputError, ScopeError
 from memsdk.filters import as_time
-from memsdk.models import Kind, Scope
+from memsdk.models import Kind, Scope, Task
 
 MAX_TEXT_CHARS = 1_000_000
 MAX_QUERY_CHARS = 100_000
@@ -263,6 +263,15 @@ def clean_kinds(kinds: object, *, default: tuple[Kind, ...]) -> tuple[Kind, ...]
     if not chosen:
         raise InvalidInputError(f"kinds is empty; leave it out, or name some of {_names(Kind)}")
     return chosen
+
+
+def clean_task(task: object) -> Task:
+    """A task that a store can enable, by enum or by name."""
+    if task != Task.CONVSEARCH:
+        raise InvalidInputError(
+            f"task is {task!r:.40}; convsearch is the one to enable, the others serve in every store"
+        )
+    return Task.CONVSEARCH
 
 
 def check_unicode(value: str, *, what: str) -> None:

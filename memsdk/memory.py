@@ -18,7 +18,7 @@ from memsdk.documents import DocumentShelf
 from memsdk.errors import ClosedError, InvalidInputError
 from memsdk.examples import ExampleShelf
 from memsdk.messages import ChatMessage, clean_history, drafts_of
-from memsdk.models import Draft, Forgotten, Kind, Record, Scope, Stats, Verification
+from memsdk.models import Draft, Forgotten, Kind, Record, Scope, Stats, Task, Verification
 from memsdk.passages import PassageShelf
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
@@ -261,7 +261,7 @@ class Memory:
             k: how many hits at most, 1 to 1,000; of each kind, where a `budget` is given.
             filters: `{"tag": "x", "n": {"$gte": 3}, "$or": [...]}`; see `memsdk.filters`.
             as_of: search what was current at that time: created by then, not yet superseded, updated or expired.
-            history: the turns before the query; their end is joined to it.
+            history: the turns before the query, oldest first; each counts half of the one after it. See `enable`.
             max_tokens: the budget that `Recall.render()` keeps.
             budget: tokens by kind, such as `{"tool": 400}`: each kind then has its own hits and its own section, the
                 kinds without a share in what `max_tokens` leaves them.
@@ -376,6 +376,18 @@ class Memory:
     ) -> None:
         """Build all vectors anew, with another embedder if one is given, while the old ones serve; then switch."""
         self._parts.reindex(embedder, progress=progress)
+
+    def enable(self, task: Task | str, *, progress: Progress | None = None) -> bool:
+        """Index documents for `convsearch` too, so that `recall(..., history=...)` searches them as it was trained to.
+
+        The space is built while the others serve, and costs the embedding of every document. Where the embedder has no
+        prefixes, all tasks share one space and nothing is built. Without it, a recall with a history searches the
+        documents' own space. Returns False where the task serves already.
+
+        Raises:
+            InvalidInputError: no such task, or one that needs no enabling.
+        """
+        return self._parts.enable(inputs.clean_task(task), progress=progress)
 
     def retire(self) -> builtins.list[str]:
         """Drop the vectors that no task uses any more, after a `reindex`; returns the collections' names.

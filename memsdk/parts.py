@@ -13,7 +13,7 @@ from memsdk.errors import InvalidInputError, StoreError
 from memsdk.forgetting import Forgetter
 from memsdk.indexing import BATCH, Indexer
 from memsdk.inputs import refuse_inside
-from memsdk.models import Stats
+from memsdk.models import Stats, Task
 from memsdk.payloads import Hasher
 from memsdk.ports import Chunker, Clock, Embedder, Index, LexicalEncoder, Reader, Store
 from memsdk.recalling import Recaller
@@ -102,6 +102,13 @@ class Parts:
         else:
             self.rebuilder.rebuild(chosen, progress=progress)
             self.serving.adopt(chosen)
+
+    def enable(self, task: Task, *, progress: Progress | None) -> bool:
+        """Build and serve the space of one more task; False where it serves already."""
+        if task in self.serving.current().spaces:
+            return False
+        self.rebuilder.enable(task, progress=progress)
+        return True
 
     def optimize(self) -> bool:
         """Build graphs where that pays; True if one was built."""

@@ -119,11 +119,13 @@ class Recaller:
         """The query's vector by prefix, and the seconds that took."""
         began = time.perf_counter()
         vectors: dict[str, Vector] = {}
+        amid = bool(question.history)
         for kind in question.kinds:
-            prefix = serving.query_prefix(kind)
+            prefix = serving.query_prefix(kind, amid=amid)
             if prefix not in vectors:
-                turns = serving.embedder.embed(question.turns, task=TASK_OF[kind], side=Side.QUERY)
-                vectors[prefix] = conversing.mixed(turns) if question.history else turns[0]
+                task = serving.task(kind, amid=amid)
+                turns = serving.embedder.embed(question.turns, task=task, side=Side.QUERY)
+                vectors[prefix] = conversing.mixed(turns) if amid else turns[0]
         return vectors, time.perf_counter() - began
 
     def _search(
@@ -132,8 +134,10 @@ class Recaller:
         """What each space found. Kinds that share space, prefix and weights are searched together."""
         words = conversing.mixed_terms([self._lexical.encode_query(turn) for turn in question.turns])
         alike: dict[tuple[str, str, Weights], list[Kind]] = {}
+        amid = bool(question.history)
         for kind in question.kinds:
-            key = (serving.collection(kind), serving.query_prefix(kind), DEFAULT_WEIGHTS[kind])
+            place = (serving.collection(kind, amid=amid), serving.query_prefix(kind, amid=amid))
+            key = (*place, DEFAULT_WEIGHTS[kind])
             alike.setdefault(key, []).append(kind)
         searches = []
         for (collection, prefix, weights), kinds in alike.items():

@@ -25,13 +25,30 @@ class Serving:
     spaces: Mapping[Task, Space]
     epoch: int
 
-    def collection(self, kind: Kind) -> str:
-        """Where records of this kind are searched."""
-        return self.spaces[TASK_OF[kind]].collection
+    def task(self, kind: Kind, *, amid: bool = False) -> Task:
+        """The task that a search for this kind is; amid a conversation, where the store has enabled that, another."""
+        is_convsearch = amid and kind is Kind.DOCUMENT and Task.CONVSEARCH in self.spaces
+        return Task.CONVSEARCH if is_convsearch else TASK_OF[kind]
 
-    def query_prefix(self, kind: Kind) -> str:
+    def collection(self, kind: Kind, *, amid: bool = False) -> str:
+        """Where records of this kind are searched."""
+        return self.spaces[self.task(kind, amid=amid)].collection
+
+    def query_prefix(self, kind: Kind, *, amid: bool = False) -> str:
         """What is put before a query for this kind."""
-        return self.embedder.spec.prefixes.get(TASK_OF[kind], ("", ""))[0]
+        return self.embedder.spec.prefixes.get(self.task(kind, amid=amid), ("", ""))[0]
+
+    @property
+    def twin(self) -> str | None:
+        """Where documents are indexed a second time, for conversations; None where their own space serves for that too."""
+        space = self.spaces.get(Task.CONVSEARCH)
+        return None if space is None or space.collection in self.own else space.collection
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The collections of the kinds themselves, each once."""
+        kept = (space.collection for task, space in self.spaces.items() if task is not Task.CONVSEARCH)
+        return tuple(dict.fromkeys(kept))
 
     @property
     def collections(self) -> tuple[str, ...]:
@@ -110,8 +127,14 @@ class ServingSpaces:
             return self._serving
 
     def fingerprints(self, spec: EmbedderSpec) -> dict[Task, str]:
-        """The fingerprint of every task that records have, under this embedder."""
-        return {task: self._fingerprint(spec, task) for task in dict.fromkeys(TASK_OF.values())}
+        """The fingerprint of every task that records have or the store enabled, under this embedder."""
+        active = self._spaces.active()
+        enabled = () if active is None else tuple(active[1])  # such as convsearch, which is no kind's own
+        return {task: self._fingerprint(spec, task) for task in dict.fromkeys((*TASK_OF.values(), *enabled))}
+
+    def fingerprint(self, spec: EmbedderSpec, task: Task) -> str:
+        """The fingerprint of one task under this embedder."""
+        return self._fingerprint(spec, task)
 
     def ensure(self, spec: EmbedderSpec, spaces: Mapping[Task, Space]) -> None:
         """Create the collections of these spaces where they are missing."""
