@@ -18,7 +18,11 @@ NAMES = {
     "speed": "what recall adds to embedding the query, at 100,000 records; reopening",
     "conversations": "conversational search: R@10 with the turns before, beside the last turn alone and all joined",
     "passages": "long texts: R@10 beside BM25; perplexity with recalled, random and recent chunks",
+    "full": "T2: the whole encoder on the train splits of ../shared/data; nDCG@10 on their dev splits",
     "crash": "kill -9 in 100 rounds: lost, doubled, resurrected",
+    "tiers": "what T0 and T1 keep of a full training's gain, with no document embedded again",
+    "never_worse": "20 retrains on random and hostile feedback: promotions, held-out recall, the live version",
+    "retrain_kills": "memsdk retrain killed at 20 moments: serves as before, goes on, nothing half-made",
     "processes": "four processes on one store: errors and losses",
 }
 
