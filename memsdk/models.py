@@ -102,6 +102,20 @@ class Record(_Frozen):
     last_seen_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What ranking asks of a record beside its scores; read for many, so as little as possible."""
+
+    id: UUID
+    kind: Kind
+    occurred_at: datetime
+    session_id: str | None = None
+    role: str | None = None
+    name: str | None = None
+    source_id: UUID | None = None
+    opening: str = ""  # the beginning of its text
+
+
 class Why(_Frozen):
     """How a hit came to its score: each leg's 1-based rank and raw score, and what was added."""
 

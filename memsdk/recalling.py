@@ -24,6 +24,7 @@ from memsdk.ports import (
 )
 from memsdk.ranking import DEFAULT_WEIGHTS, DEPTH, Candidate, Weights, best_scores, fuse, merge
 from memsdk.recalled import Recall
+from memsdk.reranking import DEFAULT, POOL, Ordering, rerank
 from memsdk.spaces import DENSE, SPARSE, Serving, ServingSpaces
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Question:
     history: tuple[str, ...] = ()
     max_tokens: int | None = None
     explain: bool = False
+    ordering: Ordering = DEFAULT
 
     @property
     def text(self) -> str:
@@ -100,7 +102,9 @@ class Recaller:
         serving = self._serving.current()
         vectors, embed_s = self._embed(question, serving=serving)
         searches = self._search(question, vectors=vectors, serving=serving, at=question.as_of or now)
-        ranked = merge(_fused(searches, depth=_depth(question.k)))
+        ranked = self._reranked(
+            question, merge(_fused(searches, depth=_depth(question.k))), at=question.as_of or now
+        )
         hits = self._hits(question, ranked, at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
         recall = Recall(
@@ -135,7 +139,8 @@ class Recaller:
         words = self._lexical.encode_query(question.text)
         alike: dict[tuple[str, str, Weights], list[Kind]] = {}
         for kind in question.kinds:
-            key = (serving.collection(kind), serving.query_prefix(kind), DEFAULT_WEIGHTS[kind])
+            weights = (question.ordering.weights or DEFAULT_WEIGHTS)[kind]
+            key = (serving.collection(kind), serving.query_prefix(kind), weights)
             alike.setdefault(key, []).append(kind)
         searches = []
         for (collection, prefix, weights), kinds in alike.items():
@@ -164,6 +169,19 @@ class Recaller:
             where=question.where,
             hasher=self._hasher,
         )
+
+    def _reranked(
+        self, question: Question, candidates: Sequence[Candidate], *, at: datetime
+    ) -> Sequence[Candidate]:
+        """The best candidates by what they are, too: read past SQLAlchemy, and not at all for kinds without signals."""
+        if not question.ordering.needs_traits(question.kinds):
+            return candidates
+        pool = candidates[: max(POOL, 2 * question.k)]
+        traits = self._records.traits([candidate.record for candidate in pool])
+        known = {str(trait.id): trait for trait in traits}
+        gone = {candidate.key for candidate in pool} - known.keys()
+        kept = [candidate for candidate in candidates if candidate.key not in gone] if gone else candidates
+        return rerank(kept, known, ordering=question.ordering, query=question.query, now=at)
 
     def _hits(self, question: Question, candidates: Sequence[Candidate], *, at: datetime) -> list[Hit]:
         """The best k that SQL confirms, read k at a time: as a rule it confirms all of them."""
