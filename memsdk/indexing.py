@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from memsdk.errors import IndexingError
 from memsdk.forking import renew_in_child
+from memsdk.models import Point
 from memsdk.payloads import Hasher
 from memsdk.pointing import LineVectors, PointBuilder
 from memsdk.ports import (
@@ -29,6 +31,7 @@ from memsdk.spaces import Serving, ServingSpaces
 from memsdk.testing.failpoints import reach
 
 BATCH = 512
+SLICE = 100  # states whose points are sent together
 CATCH_UP = 8  # batches
 OWN_S = 1.0  # without headway; then `drain_all` takes this process's own claims for left behind
 
@@ -146,6 +149,8 @@ class Indexer:
         self._unsettled.clear()
         generation, upto = self._index.generation, time.monotonic()
         self._index.flush()
+        if self._index.generation != generation:  # another run has flushed: it can't vouch for this one
+            return 0
         return self._care.settle(generation=generation, upto=upto)
 
     def builder(self, serving: Serving) -> PointBuilder:
@@ -160,23 +165,43 @@ class Indexer:
 
     def put(self, states: Sequence[Indexable], *, serving: Serving) -> list[int]:
         """Make these spaces hold exactly the states' points; returns how many points each has."""
-        groups = self.builder(serving).build(states)
-        gone = [state.id for state, points in zip(states, groups, strict=True) if len(points) < state.points]
-        gone += [
-            state.id for state, points in zip(states, groups, strict=True) if not points and not state.points
-        ]
+        prepared = self.builder(serving).prepare(states)
+        counted = list(zip(states, prepared.counts, strict=True))
+        gone = [state.id for state, count in counted if count < state.points or not (count or state.points)]
         reach("index-update")
         if gone:
             for collection in serving.collections:
                 self._index.delete(collection, gone)
-        by_collection: dict[str, list[int]] = {}
-        for number, state in enumerate(states):
-            if state.revisions:
-                by_collection.setdefault(serving.collection(state.revisions[0].kind), []).append(number)
-        for collection, numbers in by_collection.items():
-            self._index.upsert(collection, [point for number in numbers for point in groups[number]])
+        slices = [range(start, min(start + SLICE, len(states))) for start in range(0, len(states), SLICE)]
+        if len(slices) == 1:
+            self._send(prepared.points(), states, serving=serving)
+        else:
+            with ThreadPoolExecutor(
+                max_workers=1
+            ) as sender:  # the index takes one slice while the next is made
+                sent = [
+                    sender.submit(
+                        self._send,
+                        prepared.points(part.start, part.stop),
+                        states[part.start : part.stop],
+                        serving=serving,
+                    )
+                    for part in slices
+                ]
+            for each in sent:
+                each.result()
         reach("index-updated")
-        return [len(points) for points in groups]
+        return prepared.counts
+
+    def _send(
+        self, groups: Sequence[Sequence[Point]], states: Sequence[Indexable], *, serving: Serving
+    ) -> None:
+        by_collection: dict[str, list[Point]] = {}
+        for state, points in zip(states, groups, strict=True):
+            if state.revisions:
+                by_collection.setdefault(serving.collection(state.revisions[0].kind), []).extend(points)
+        for collection, some in by_collection.items():
+            self._index.upsert(collection, some)
 
     def _apply(self, changes: Sequence[Change]) -> None:
         generation = self._recover()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -21,18 +22,23 @@ USER, AGENT, SESSION, KIND = "u", "a", "s", "k"
 VALID_FROM, VALID_TO, OCCURRED = "f", "t", "o"
 NOBODY = ""
 """Stands for a missing user, agent or session; it is hashed like any other."""
+SHORT = 100  # characters up to which a hash is remembered
 NESTED = "{}"
 """Stands for a list or mapping within a value: it exists, and no hash is equal to it."""
 
 
 class Hasher:
-    """The keyed hash of one store."""
+    """The keyed hash of one store. Short texts are remembered: the same users and field names come with every record."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self._short = lru_cache(maxsize=4_096)(self._hash)
 
     def __call__(self, text: str) -> str:
         """64 bits of BLAKE2b under the store's key, as 16 hex digits."""
+        return self._short(text) if len(text) <= SHORT else self._hash(text)
+
+    def _hash(self, text: str) -> str:
         return hashlib.blake2b(text.encode(), key=self._key, digest_size=8).hexdigest()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
@@ -87,28 +88,18 @@ class PointBuilder:
         self._hasher = hasher
         self._lines = lines
 
-    def build(self, states: Sequence[Indexable]) -> list[list[Point]]:
-        """The points of each state, in order; a record that is gone has none."""
+    def prepare(self, states: Sequence[Indexable]) -> Prepared:
+        """Compose, cut and embed all states together; their points are made when they are asked for."""
         plans = [self._plan(state) for state in states]
-        points: list[list[Point]] = [[] for _ in states]
-        for task in dict.fromkeys(TASK_OF[plan.record.kind] for group in plans for plan in group):
-            chosen = [
-                (n, plan)
-                for n, group in enumerate(plans)
-                for plan in group
-                if TASK_OF[plan.record.kind] is task
-            ]
-            lines = [
-                line
-                for _, plan in chosen
-                for line in (*plan.parts, *(text for text, _ in plan.composed.context))
-            ]
-            vectors = self._lines.embed(lines, embedder=self._embedder, task=task)
-            sparse = self._sparse([plan.composed for _, plan in chosen])
-            for (n, plan), lexical in zip(chosen, sparse, strict=True):
-                parts = sum(len(each.parts) for each in plans[n])
-                points[n] += self._points(plan, vectors=vectors, lexical=lexical, parts=parts)
-        return points
+        wanted: dict[Task, list[str]] = {}
+        for plan in chain.from_iterable(plans):
+            lines = wanted.setdefault(TASK_OF[plan.record.kind], [])
+            lines += [*plan.parts, *(text for text, _ in plan.composed.context)]
+        vectors = {
+            task: self._lines.embed(lines, embedder=self._embedder, task=task)
+            for task, lines in wanted.items()
+        }
+        return Prepared(plans, vectors=vectors, lexical=self._lexical, hasher=self._hasher)
 
     def _plan(self, state: Indexable) -> list[_Planned]:
         previous = state.before[-1].id if state.before else None
@@ -143,6 +134,34 @@ class PointBuilder:
         pieces = self._chunker.chunk([Section(headings=(), text=line)], max_tokens=room - prefix_tokens)
         return tuple(piece.text for piece in pieces) or (line,)
 
+
+class Prepared:
+    """What `PointBuilder.prepare` has embedded, as points in slices: the index can take one while the next is made."""
+
+    def __init__(
+        self,
+        plans: Sequence[Sequence[_Planned]],
+        *,
+        vectors: Mapping[Task, Mapping[str, Vector]],
+        lexical: LexicalEncoder,
+        hasher: Hasher,
+    ) -> None:
+        self._plans = plans
+        self._vectors = vectors
+        self._lexical = lexical
+        self._hasher = hasher
+        self.counts = [sum(len(plan.parts) for plan in group) for group in plans]
+        """How many points each state has; a record that is gone has none."""
+
+    def points(self, start: int = 0, stop: int | None = None) -> list[list[Point]]:
+        """The points of the states from `start` to before `stop`, in order."""
+        groups = self._plans[start:stop]
+        sparse = iter(self._sparse([plan.composed for group in groups for plan in group]))
+        return [
+            [point for plan in group for point in self._points(plan, lexical=next(sparse), parts=parts)]
+            for group, parts in zip(groups, self.counts[start:stop], strict=True)
+        ]
+
     def _sparse(self, composed: Sequence[Composed]) -> list[SparseVector]:
         """One lexical vector each: the weighted sum of its texts' BM25 vectors."""
         alike: dict[tuple[float, float], list[tuple[int, float, str]]] = {}
@@ -154,13 +173,14 @@ class PointBuilder:
             encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length, b=b)
             for (number, weight, _), vector in zip(entries, encoded, strict=True):
                 total = sums[number]
-                for index, value in zip(vector.indices, vector.values, strict=True):
-                    total[index] = total.get(index, 0.0) + weight * value
+                weighted = [
+                    (index, weight * value)
+                    for index, value in zip(vector.indices, vector.values, strict=True)
+                ]
+                total.update([(index, value + total.get(index, 0.0)) for index, value in weighted])
         return [SparseVector(list(total), list(total.values())) for total in sums]
 
-    def _points(
-        self, plan: _Planned, *, vectors: dict[str, Vector], lexical: SparseVector, parts: int
-    ) -> list[Point]:
+    def _points(self, plan: _Planned, *, lexical: SparseVector, parts: int) -> list[Point]:
         payload = payload_of(
             plan.record,
             until=plan.until.updated_at if plan.until else None,
@@ -169,6 +189,7 @@ class PointBuilder:
             parts=parts,
             hasher=self._hasher,
         )
+        vectors = self._vectors[TASK_OF[plan.record.kind]]
         context = sum((weight * vectors[text] for text, weight in plan.composed.context), np.float32(0))
         points = []
         for number, part in enumerate(plan.parts):

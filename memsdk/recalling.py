@@ -194,10 +194,12 @@ class Recaller:
                 record = self._as_of(records.get(wanted), candidate, question)
                 if record is not None and self._may_see(record, question, at=at):
                     hits.append(
-                        Hit.model_construct(  # of a record that was checked already
-                            **dict(record),
-                            score=round(candidate.score, 6),
-                            why=candidate.why() if question.explain else None,
+                        Hit.model_validate(  # quicker than `model_construct`, which is a loop in Python
+                            {
+                                **record.__dict__,
+                                "score": round(candidate.score, 6),
+                                "why": candidate.why() if question.explain else None,
+                            }
                         )
                     )
                 if len(hits) == question.k:

@@ -101,8 +101,9 @@ def _check(text: str) -> None:
 
 def _sorted(indices: Sequence[int], values: Sequence[float]) -> SparseVector:
     """By index, and each index once: two words can share a hash."""
-    weights: dict[int, float] = {}
-    for index, value in zip(indices, values, strict=True):
-        weights[index] = max(value, weights.get(index, 0.0))
+    weights = dict(zip(indices, values, strict=True))
+    if len(weights) < len(indices):
+        for index, value in zip(indices, values, strict=True):
+            weights[index] = max(value, weights[index])
     ordered = sorted(weights)
     return SparseVector(ordered, [weights[index] for index in ordered])

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
@@ -29,6 +30,19 @@ class _HostLostError(Exception):
     """The connection broke in the middle of a call."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A connection that both sides have proved, and the run of the engine at its other end."""
+
+    connection: Connection
+    generation: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether the host is still there: between calls it says nothing, so what can be read is its end."""
+        return not self.connection.poll(0)
+
+
 class HostedIndex(EngineFacade):
     """Qdrant Edge in the index host of this folder, which is started where none serves. Thread-safe and fork-safe.
 
@@ -47,7 +61,7 @@ class HostedIndex(EngineFacade):
         self._start_s = start_s
         self._wait_s = wait_s
         self._closed = False
-        self._idle: list[Connection] = []
+        self._idle: list[_Line] = []
         self._forget_connections()
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -55,6 +69,15 @@ class HostedIndex(EngineFacade):
         """Hang up; the host leaves when nobody is left. Twice is once."""
         self._closed = True
         self._drop_idle()
+
+    @property
+    def generation(self) -> str:
+        """Names one run of the engine. The handshake told it, so it is asked for only where no connection is at hand."""
+        with self._lock:
+            at_hand = self._idle[-1] if self._idle and os.getpid() == self._pid and not self._closed else None
+            if at_hand is not None and at_hand.holds:
+                return at_hand.generation
+        return super().generation
 
     def _call(self, operation: str, *arguments: object, progress: Callable[[str], None] = silent) -> object:
         """One call; repeated once with the next host where this one dies, as every call may be done twice."""
@@ -75,13 +98,13 @@ class HostedIndex(EngineFacade):
         return values[0]
 
     def _attempt(self, message: bytes, progress: Callable[[str], None]) -> list[object]:
-        connection = self._take()
+        line = self._take()
         try:
-            answer = self._exchange(connection, message, progress)
+            answer = self._exchange(line.connection, message, progress)
         except BaseException:
-            connection.close()  # in the middle of a message: nobody else may use it
+            line.connection.close()  # in the middle of a message: nobody else may use it
             raise
-        self._give(connection)
+        self._give(line)
         return answer
 
     def _exchange(
@@ -103,7 +126,7 @@ class HostedIndex(EngineFacade):
             raise _HostLostError(str(error)) from error
         return answer
 
-    def _take(self) -> Connection:
+    def _take(self) -> _Line:
         """A connection of this process, idle or new."""
         if os.getpid() != self._pid:
             self._forget_connections()  # the parent's: the host would mix up our calls and its
@@ -119,25 +142,25 @@ class HostedIndex(EngineFacade):
                 f"the index host can't be reached or started: {error}; {INLINE}"
             ) from error
 
-    def _give(self, connection: Connection) -> None:
+    def _give(self, line: _Line) -> None:
         with self._lock:
             if not self._closed and len(self._idle) < IDLE:
-                self._idle.append(connection)
+                self._idle.append(line)
                 return
-        connection.close()
+        line.connection.close()
 
     def _drop_idle(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+        for line in idle:
+            line.connection.close()
 
     def _forget_connections(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._idle = []
 
-    def _dial(self) -> Connection | None:
+    def _dial(self) -> _Line | None:
         """A connection that both sides have proved; None where no host serves."""
         key = key_of(self._folder)
         try:
@@ -146,7 +169,7 @@ class HostedIndex(EngineFacade):
         except (FileNotFoundError, ConnectionRefusedError):
             return None
         try:
-            greet_host(connection, key, wait_s=self._wait_s)
+            generation = greet_host(connection, key, wait_s=self._wait_s)
         except AuthenticationError as error:
             connection.close()
             raise IndexUnavailableError(
@@ -164,21 +187,21 @@ class HostedIndex(EngineFacade):
         except BaseException:
             connection.close()
             raise
-        return connection
+        return _Line(connection, generation)
 
-    def _start(self) -> Connection:
+    def _start(self) -> _Line:
         """Start a host, unless another process is at it, and wait until it serves."""
         deadline = time.monotonic() + self._start_s
         try:
             with FileLock(self._folder / STARTING, timeout=self._start_s):
                 process: subprocess.Popen[bytes] | None = None
-                while (connection := self._dial()) is None:
+                while (line := self._dial()) is None:
                     if process is None or process.returncode == 0:  # 0: it saw another host, which has left
                         process = self._spawn()
                     elif process.returncode is not None or time.monotonic() > deadline:
                         raise self._not_started(f"it ended with {process.returncode}")
                     time.sleep(0.01)
-                return connection
+                return line
         except Timeout:
             raise self._not_started("another process has been starting it all the while") from None
 

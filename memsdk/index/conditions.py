@@ -68,14 +68,20 @@ def to_edge(plain: Plain) -> edge.Filter:
     Raises:
         FilterError: a field's name can't be written as the engine's path.
     """
+    condition = _condition(plain)
+    return condition if isinstance(condition, edge.Filter) else edge.Filter(must=[condition])
+
+
+def _condition(plain: Plain) -> Condition:
+    """One condition, wrapped in a filter of its own only where it has to be."""
     match plain:
         case ["all", parts]:
-            return edge.Filter(must=[to_edge(part) for part in cast("list[Plain]", parts)])
+            return edge.Filter(must=[_condition(part) for part in cast("list[Plain]", parts)])
         case ["any", parts]:
-            options: list[Condition] = [to_edge(part) for part in cast("list[Plain]", parts)]
+            options = [_condition(part) for part in cast("list[Plain]", parts)]
             return edge.Filter(should=options) if options else _NEVER
         case ["not", part]:
-            return edge.Filter(must_not=[to_edge(cast("Plain", part))])
+            return edge.Filter(must_not=[_condition(cast("Plain", part))])
         case ["exists", str(field)]:
             return _somewhere([edge.Filter(must_not=[edge.IsEmptyCondition(path)]) for path in paths(field)])
         case ["match", str(field), values]:
@@ -96,10 +102,10 @@ def paths(field: str) -> list[str]:
     return [top, ".".join(name if _PLAIN_NAME.fullmatch(name) else f'"{name}"' for name in field.split("."))]
 
 
-def _somewhere(options: list[Condition]) -> edge.Filter:
+def _somewhere(options: list[Condition]) -> Condition:
     if not options:
         return _NEVER
-    return edge.Filter(must=options) if len(options) == 1 else edge.Filter(should=options)
+    return options[0] if len(options) == 1 else edge.Filter(should=options)
 
 
 def _matches(field: str, values: list[Scalar]) -> list[Condition]:

@@ -84,8 +84,8 @@ def greet_client(connection: Connection, key: bytes, *, generation: str) -> int:
     return common[0]
 
 
-def greet_host(connection: Connection, key: bytes, *, wait_s: float) -> None:
-    """The client's half of the handshake. Raises one of LOST, or the host's refusal."""
+def greet_host(connection: Connection, key: bytes, *, wait_s: float) -> str:
+    """The client's half of the handshake; returns the engine's generation. Raises one of LOST, or the host's refusal."""
     limit_wait(connection, HANDSHAKE_S)
     answer_challenge(connection, key)
     deliver_challenge(connection, key)
@@ -93,7 +93,9 @@ def greet_host(connection: Connection, key: bytes, *, wait_s: float) -> None:
     status, *rest = receive(connection)
     if status == FAILED:
         raise error_of(*rest)
+    _, generation, _ = cast("Sequence[object]", rest[0])
     limit_wait(connection, wait_s)
+    return str(generation)
 
 
 def limit_wait(connection: Connection, seconds: float | None) -> None:

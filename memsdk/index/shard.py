@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TypeAlias, cast
 from uuid import UUID
 
@@ -185,27 +186,31 @@ def _answer(
     *,
     parts_only: bool,
 ) -> list[object]:
-    """[ids, payload columns, legs]; points that were deleted since they were found are left out."""
-    found = {cast("UUID", hit.id): None for hits in ranked for hit in hits}
+    """[ids, payload columns, legs]; points that were deleted since they were found are left out.
+
+    Points are told apart by the numbers of their ids, each read once: the engine makes a new UUID whenever it is asked.
+    """
+    keys = [[cast("UUID", hit.id).int for hit in hits] for hits in ranked]
+    found = dict.fromkeys(chain.from_iterable(keys))
     payloads: dict[int, Payload | None]
     if parts_only:
-        payloads = {id_.int: None for id_ in found if id_.version != PART}
+        payloads = {key: None for key in found if key >> 76 & 15 != PART}  # these bits are a UUID's version
     else:
-        payloads = {cast("UUID", hit.id).int: hit.payload for hits in ranked[:1] for hit in hits}
-    missing: list[int | UUID | str] = [id_ for id_ in found if id_.int not in payloads]
+        payloads = {key: hit.payload for key, hit in zip(*keys[:1], *ranked[:1], strict=True)}
+    missing: list[int | UUID | str] = [UUID(int=key) for key in found if key not in payloads]
     for record in shard.retrieve(missing, _selected(fields), False) if missing else ():
         payloads[cast("UUID", record.id).int] = record.payload
-    places = {point: place for place, point in enumerate(payloads)}
-    ids = b"".join([point.to_bytes(16, "big") for point in payloads])
+    places = {key: place for place, key in enumerate(payloads)}
+    ids = b"".join([key.to_bytes(16, "big") for key in payloads])
     columns = _values(payloads.values(), fields) if missing or not parts_only else []
-    return [ids, columns, [_ranking(hits, places) for hits in ranked]]
+    return [ids, columns, [_ranking(hits, own, places) for hits, own in zip(ranked, keys, strict=True)]]
 
 
-def _ranking(hits: Sequence[edge.ScoredPoint], places: Mapping[int, int]) -> list[bytes]:
-    kept = [(places.get(cast("UUID", hit.id).int, -1), hit.score) for hit in hits]
+def _ranking(hits: Sequence[edge.ScoredPoint], keys: Sequence[int], places: Mapping[int, int]) -> list[bytes]:
+    kept = [(places[key], hit.score) for key, hit in zip(keys, hits, strict=True) if key in places]
     return [
-        array("I", [place for place, _ in kept if place >= 0]).tobytes(),
-        array("f", [score for place, score in kept if place >= 0]).tobytes(),
+        array("I", [place for place, _ in kept]).tobytes(),
+        array("f", [score for _, score in kept]).tobytes(),
     ]
 
 

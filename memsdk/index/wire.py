@@ -97,9 +97,8 @@ def result_from_plain(request: SearchRequest, answer: Answer) -> SearchResult:
     result: dict[str, list[PointHit]] = {leg.name: [] for leg in request.legs}
     asked = [leg.name for leg in request.legs if leg.sparse is None or len(leg.sparse.indices)]
     for name, (places, scores) in zip(asked, legs, strict=True):
-        chosen = [points[place] for place in memoryview(places).cast("I")]
-        ranked = zip(chosen, memoryview(scores).cast("f"), strict=True)
-        result[name] = [PointHit(point, score, payload) for (point, payload), score in ranked]
+        ranked = zip(memoryview(places).cast("I"), memoryview(scores).cast("f"), strict=True)
+        result[name] = [PointHit(points[place][0], score, points[place][1]) for place, score in ranked]
     return result
 
 

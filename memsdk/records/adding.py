@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from memsdk.errors import NotFoundError
 from memsdk.models import Draft, Kind, Record
-from memsdk.ports import Written
+from memsdk.ports import Change, Written
 from memsdk.records import ledger
 from memsdk.records.revising import Revision, revise
 from memsdk.records.rows import (
@@ -33,11 +33,6 @@ _CONTENT = SELECT_RECORDS.add_columns(records.c.content_key.label("found_by")).w
 )
 _EXTERNAL = SELECT_RECORDS.add_columns(records.c.external_key.label("found_by")).where(
     records.c.external_key.in_(sa.bindparam("keys", expanding=True))
-)
-_LAST_POSITION = sa.select(sa.func.max(records.c.position)).where(
-    records.c.session_id == sa.bindparam("session"),
-    records.c.user_id.is_not_distinct_from(sa.bindparam("user", type_=sa.String)),
-    records.c.kind == Kind.MEMORY.value,
 )
 _INSERT = sa.insert(records)
 _SEEN = (
@@ -60,6 +55,7 @@ class _Batch:
     by_id: dict[UUID, Record] = field(default_factory=dict)
     by_content: dict[bytes, UUID] = field(default_factory=dict)
     by_external: dict[bytes, UUID] = field(default_factory=dict)
+    tails: dict[ledger.Place, list[tuple[UUID, int]]] = field(default_factory=dict)  # a session's last turns
     positions: dict[ledger.Place, int] = field(default_factory=dict)  # the last one taken
     fresh: dict[UUID, tuple[Record, bytes, bytes | None]] = field(default_factory=dict)
     seqs: dict[UUID, int] = field(default_factory=dict)
@@ -223,8 +219,8 @@ def _position(batch: _Batch, draft: Draft) -> int | None:
         return draft.position
     place = (draft.scope.user_id, session)
     if place not in batch.positions:
-        last = batch.connection.execute(_LAST_POSITION, {"user": place[0], "session": session}).scalar_one()
-        batch.positions[place] = -1 if last is None else int(last)
+        tail = ledger.last_turns(batch.connection, place, count=max(1, batch.neighbours))
+        batch.tails[place], batch.positions[place] = tail, tail[-1][1] if tail else -1
     batch.positions[place] += 1
     return batch.positions[place]
 
@@ -248,32 +244,42 @@ def _insert_fresh(batch: _Batch) -> None:
         return
     fresh = list(batch.fresh.values())
     batch.fresh = {}
+    beside = _turns_before(batch, [record for record, _, _ in fresh])
+    ids = [record.id for record, _, _ in fresh]
+    text_ids, seqs = ledger.take_both(batch.connection, texts=len(fresh), seqs=len(fresh) + len(beside))
+    changes = [Change(*numbered) for numbered in zip(seqs, [*ids, *beside], strict=True)]
+    own, others = changes[: len(fresh)], changes[len(fresh) :]
     bodies = [(record.text.encode(), _extra(record).encoded()) for record, _, _ in fresh]
-    text_ids = ledger.write_texts(batch.connection, bodies)
-    changes = ledger.enter(batch.connection, [record.id for record, _, _ in fresh], owner=batch.owner)
-    batch.seqs.update((change.record, change.seq) for change in changes)
+    ledger.insert_texts(batch.connection, text_ids, bodies)
+    ledger.insert_entries(
+        batch.connection, [(change, batch.owner) for change in own] + [(change, None) for change in others]
+    )
+    batch.seqs.update((change.record, change.seq) for change in own)
     rows = [
         record_row(record, content, external, text_id=text_id, seq=change.seq)
-        for (record, content, external), text_id, change in zip(fresh, text_ids, changes, strict=True)
+        for (record, content, external), text_id, change in zip(fresh, text_ids, own, strict=True)
     ]
     batch.connection.execute(_INSERT, rows)
-    _enter_turns_before(batch, [record for record, _, _ in fresh])
+    ledger.stamp(batch.connection, others)
 
 
-def _enter_turns_before(batch: _Batch, fresh: Sequence[Record]) -> None:
-    """The last turns that were there already are indexed with those that follow: they changed too."""
+def _turns_before(batch: _Batch, fresh: Sequence[Record]) -> list[UUID]:
+    """The last turns that were there already: they are indexed with those that follow, so they change too."""
+    if not batch.neighbours:
+        return []
     firsts: dict[ledger.Place, int] = {}
     for record in fresh:
         if record.kind is Kind.MEMORY and record.session_id is not None and record.position is not None:
             place = (record.user_id, record.session_id)
             firsts[place] = min(firsts.get(place, record.position), record.position)
-    if batch.neighbours:
-        touched = [
-            each
-            for place, first in firsts.items()
-            for each in ledger.turns_before(batch.connection, place, first, count=batch.neighbours)
-        ]
-        ledger.enter_neighbours(batch.connection, touched)
+    found: list[UUID] = []
+    for place, first in firsts.items():
+        tail = batch.tails.pop(place, None)  # read in this transaction, and nothing was inserted since
+        if tail is not None and all(position < first for _, position in tail):
+            found += [each for each, _ in tail]
+        else:
+            found += ledger.turns_before(batch.connection, place, first, count=batch.neighbours)
+    return found
 
 
 def _extra(record: Record) -> Extra:

@@ -212,10 +212,13 @@ def check_synchronous(mode: str) -> str:
 
 
 def _begin(connection: Connection) -> None:
+    """By the driver itself: through SQLAlchemy these two cost as much as the statements that follow."""
     synchronous = connection.get_execution_options().get("writes")
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # for the type checker
     if synchronous:  # for this transaction; another one may have set it otherwise
-        connection.exec_driver_sql(f"PRAGMA synchronous = {synchronous}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if synchronous else "BEGIN")
+        driver.execute(f"PRAGMA synchronous = {synchronous}")
+    driver.execute("BEGIN IMMEDIATE" if synchronous else "BEGIN")
 
 
 def _roll_back(

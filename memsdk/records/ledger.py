@@ -19,6 +19,15 @@ _TAKE = (
     .values(value=counters.c.value + sa.bindparam("count"))
     .returning(counters.c.value)
 )
+_TAKE_BOTH = (
+    sa.update(counters)
+    .where(counters.c.name.in_(("text", "seq")))
+    .values(
+        value=counters.c.value
+        + sa.case((counters.c.name == "text", sa.bindparam("texts")), else_=sa.bindparam("seqs"))
+    )
+    .returning(counters.c.name, counters.c.value)
+)
 _INSERT_TEXT = sa.insert(texts)
 _INSERT_OUTBOX = sa.insert(outbox)
 _STAMP = (
@@ -45,6 +54,7 @@ _BEFORE = (
     .order_by(records.c.position.desc())
     .limit(sa.bindparam("count"))
 )
+_LAST = _TURNS.order_by(records.c.position.desc()).limit(sa.bindparam("count"))
 _AFTER = (
     _TURNS.where(records.c.position > sa.bindparam("at"))
     .order_by(records.c.position)
@@ -61,12 +71,25 @@ def take(connection: Connection, which: str, count: int) -> range:
     return range(last - count + 1, last + 1)
 
 
+def take_both(connection: Connection, *, texts: int, seqs: int) -> tuple[range, range]:
+    """The next ids of texts and of outbox entries, in one statement."""
+    rows = connection.execute(_TAKE_BOTH, {"texts": texts, "seqs": seqs})
+    last = {row.name: int(row.value) for row in rows}
+    return range(last["text"] - texts + 1, last["text"] + 1), range(last["seq"] - seqs + 1, last["seq"] + 1)
+
+
 def write_texts(connection: Connection, pairs: Sequence[tuple[bytes, bytes]]) -> range:
     """Append texts (body, extra) and return their ids.
 
     Ids only grow, so that SQLite appends pages and never moves a text: see `erase_texts`.
     """
     ids = take(connection, "text", len(pairs))
+    insert_texts(connection, ids, pairs)
+    return ids
+
+
+def insert_texts(connection: Connection, ids: range, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+    """Append texts (body, extra) under ids that were taken for them."""
     if pairs:
         connection.execute(
             _INSERT_TEXT,
@@ -75,7 +98,6 @@ def write_texts(connection: Connection, pairs: Sequence[tuple[bytes, bytes]]) ->
                 for each, (body, extra) in zip(ids, pairs, strict=True)
             ],
         )
-    return ids
 
 
 def erase_texts(connection: Connection, ids: Sequence[int]) -> None:
@@ -94,22 +116,28 @@ def erase_texts(connection: Connection, ids: Sequence[int]) -> None:
 def enter(connection: Connection, changed: Sequence[UUID], *, owner: str | None) -> list[Change]:
     """Outbox entries for these records, claimed by `owner` (None: by nobody)."""
     seqs = take(connection, "seq", len(changed))
-    if changed:
+    changes = [Change(seq, each) for seq, each in zip(seqs, changed, strict=True)]
+    insert_entries(connection, [(change, owner) for change in changes])
+    return changes
+
+
+def insert_entries(connection: Connection, entries: Sequence[tuple[Change, str | None]]) -> None:
+    """Outbox entries under numbers that were taken for them, each with its owner."""
+    if entries:
         connection.execute(
             _INSERT_OUTBOX,
             [
                 {
-                    "seq": seq,
-                    "record_id": each,
+                    "seq": change.seq,
+                    "record_id": change.record,
                     "state": 0,
                     "owner": owner,
                     "generation": None,
                     "applied_at": None,
                 }
-                for seq, each in zip(seqs, changed, strict=True)
+                for change, owner in entries
             ],
         )
-    return [Change(seq, each) for seq, each in zip(seqs, changed, strict=True)]
 
 
 def stamp(connection: Connection, changes: Sequence[Change]) -> None:
@@ -134,6 +162,13 @@ def turns_before(connection: Connection, place: Place, position: int, *, count: 
     user, session = place
     asked = {"user": user, "session": session, "at": position, "count": count}
     return [row.id for row in connection.execute(_BEFORE, asked)][::-1]
+
+
+def last_turns(connection: Connection, place: Place, *, count: int) -> list[tuple[UUID, int]]:
+    """The last `count` turns of a session with their positions, in order."""
+    user, session = place
+    rows = connection.execute(_LAST, {"user": user, "session": session, "count": count})
+    return [(row.id, row.position) for row in rows][::-1]
 
 
 def turns_after(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:

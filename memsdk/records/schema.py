@@ -7,6 +7,7 @@ hold labels (ids, scopes, times), keyed hashes and the ids of texts.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -21,6 +22,7 @@ def to_micros(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+@lru_cache(maxsize=1_024)  # what was written together bears the same times
 def from_micros(micros: int) -> datetime:
     """The aware UTC time that `to_micros` was given."""
     return _EPOCH + timedelta(microseconds=micros)

@@ -29,7 +29,7 @@ def test_a_rebuild_that_was_killed_within_a_text_brings_the_rest(tmp_path: Path)
         parts.serving.ensure(chosen.spec, spaces)
         target = Serving(embedder=chosen, spaces=spaces, epoch=-1)
         states = parts.store.outbox.read([record.id], neighbours=0)
-        (points,) = parts.indexer.builder(target).build(states)
+        (points,) = parts.indexer.builder(target).prepare(states).points()
         assert len(points) > 2
         parts.index.upsert(target.collection(record.kind), points[:2])
         memory.reindex(embedder=chosen)
