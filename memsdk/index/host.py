@@ -45,7 +45,8 @@ class Host:
         self._clients = 0
         self._alone_since = time.monotonic() + 2 * linger_s  # who started us has a little longer to come
         self._counting = threading.Lock()
-        self._tending = Tending(engine)
+        self._pace_s = min(max(linger_s / 4, 0.02), 0.5)
+        self._tending = Tending(engine, alone=lambda: self._clients == 0, look_s=self._pace_s)
         self.leave = threading.Event()
 
     def serve(self) -> None:
@@ -59,7 +60,7 @@ class Host:
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
             self._tending.start()
             log.info("serving %s", self._folder)
-            while not self.leave.wait(min(max(self._linger_s / 4, 0.02), 0.5)):
+            while not self.leave.wait(self._pace_s):
                 if _mark(path) != mark:
                     log.warning("the socket has vanished; leaving")
                     break
@@ -74,8 +75,9 @@ class Host:
     def _is_alone(self) -> bool:
         """Nobody is left, and nothing is being built: clients of seconds would never get their graph otherwise."""
         with self._counting:
-            alone = self._clients == 0 and time.monotonic() - self._alone_since > self._linger_s
-        return alone and not self._tending.building
+            since = self._alone_since
+            alone = self._clients == 0 and time.monotonic() - since > self._linger_s
+        return alone and self._tending.has_nothing_to_do(since=since)
 
     def _accept(self, listener: Listener) -> None:
         while True:

@@ -58,5 +58,5 @@ class Journal:
 
 def _points(shard: edge.EdgeShard, ids: Sequence[bytes]) -> list[edge.Point]:
     wanted = cast("list[int | UUID | str]", [UUID(bytes=each) for each in ids])
-    found = shard.retrieve(wanted, True, True)  # noqa: FBT003 -- with payload and with vectors
+    found = shard.retrieve(wanted, with_payload=True, with_vector=True)
     return [edge.Point(record.id, cast("edge.Vector", record.vector), record.payload) for record in found]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from memsdk.errors import ClosedError, MemsdkError
 from memsdk.index.engine import Engine
@@ -22,21 +23,22 @@ log = logging.getLogger("memsdk.index.host")
 
 
 class Tending:
-    """A thread that builds the graphs of an engine's collections when it pays."""
+    """A thread that builds the graphs of an engine's collections when it pays.
 
-    def __init__(
-        self, engine: Engine, *, look_s: float = LOOK_S, quiet_s: float = QUIET_S, retry_s: float = RETRY_S
-    ) -> None:
+    Args:
+        engine: whose collections.
+        alone: whether nobody is left who could write; then no pause is waited for.
+        look_s: how often to look.
+    """
+
+    def __init__(self, engine: Engine, *, alone: Callable[[], bool], look_s: float = LOOK_S) -> None:
         self._engine = engine
-        self._look_s, self._quiet_s, self._retry_s = look_s, quiet_s, retry_s
+        self._alone = alone
+        self._look_s = look_s
         self._not_before: dict[str, float] = {}
         self._stop = threading.Event()
-        self._building = False
-
-    @property
-    def building(self) -> bool:
-        """Whether a graph is being built; a host stays until it is."""
-        return self._building
+        self._looked_at = 0.0
+        self._ended = False
 
     def start(self) -> None:
         """Begin to look."""
@@ -46,28 +48,45 @@ class Tending:
         """Look no more. A build under way ends when its engine is closed."""
         self._stop.set()
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._look_s):
-            try:
-                self.look()
-            except ClosedError:
-                return
+    def has_nothing_to_do(self, *, since: float) -> bool:
+        """Whether a look that began later than this time (`time.monotonic`) found nothing to build."""
+        return self._ended or self._looked_at > since
 
-    def look(self) -> None:
-        """Build what is worth it now. Failures are told in the log, and tried again later: the index serves as it is."""
+    def _run(self) -> None:
+        try:
+            while not self._stop.wait(self._look_s):
+                began = time.monotonic()
+                try:
+                    built = self.look()
+                except ClosedError:
+                    return
+                except MemsdkError as error:  # of a collection that is being dropped; or the shard is damaged
+                    log.warning("the graphs could not be looked after: %s", error)
+                    built = False
+                if not built:
+                    self._looked_at = began
+        finally:
+            self._ended = True
+
+    def look(self) -> bool:
+        """Build what is worth it now; True where something was built.
+
+        A failure is told in the log, and tried again after a while: the index serves as it is. Raises ClosedError.
+        """
+        built = False
         for name, (waiting, quiet_s) in self._engine.waiting().items():
             now = time.monotonic()
-            due = quiet_s >= self._quiet_s or waiting >= LONG * self._engine.worth_it
-            if not due or now < self._not_before.get(name, 0.0):
-                continue
-            self._building = True
-            try:
-                if not self._engine.optimize(name, log.info):
-                    self._not_before[name] = time.monotonic() + self._retry_s  # the engine saw nothing to do
-            except ClosedError:
-                raise
-            except MemsdkError as error:
-                self._not_before[name] = time.monotonic() + self._retry_s
-                log.warning("the graph of %s could not be built: %s", name, error)
-            finally:
-                self._building = False
+            due = quiet_s >= QUIET_S or waiting >= LONG * self._engine.worth_it or self._alone()
+            if due and now >= self._not_before.get(name, 0.0):
+                built |= self._build(name)
+        return built
+
+    def _build(self, name: str) -> bool:
+        built = False
+        try:
+            built = self._engine.optimize(name, log.info)
+        except MemsdkError as error:
+            log.warning("the graph of %s could not be built: %s", name, error)
+        if not built:
+            self._not_before[name] = time.monotonic() + RETRY_S
+        return built
