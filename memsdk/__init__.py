@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         StoreReadOnlyError,
         StoreVersionError,
     )
+    from memsdk.evaluation.running import evaluate
     from memsdk.memory import Memory
     from memsdk.models import (
         Difference,
@@ -92,9 +93,15 @@ __all__ = [
     "Verification",
     "Why",
     "__version__",
+    "evaluate",
 ]
 
-_HOME = {"AsyncMemory": "memsdk.aio", "Memory": "memsdk.memory", "Recall": "memsdk.recalled"}
+_HOME = {
+    "AsyncMemory": "memsdk.aio",
+    "Memory": "memsdk.memory",
+    "Recall": "memsdk.recalled",
+    "evaluate": "memsdk.evaluation.running",
+}
 
 if not TYPE_CHECKING:  # a type checker that saw it would believe in every misspelt name
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -102,18 +102,16 @@ class Record(_Frozen):
     last_seen_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Traits:
-    """What ranking asks of a record beside its scores; read for many, so as little as possible."""
+class Traits(NamedTuple):
+    """What ranking asks of a record beside its scores; made for many in each recall, so small and quick to make."""
 
-    id: UUID
     kind: Kind
     occurred_at: datetime
+    opening: str  # the beginning of its text
     session_id: str | None = None
     role: str | None = None
     name: str | None = None
-    source_id: UUID | None = None
-    opening: str = ""  # the beginning of its text
+    source_id: str | None = None
 
 
 class Why(_Frozen):

@@ -177,11 +177,11 @@ class Recaller:
         if not question.ordering.needs_traits(question.kinds):
             return candidates
         pool = candidates[: max(POOL, 2 * question.k)]
-        traits = self._records.traits([candidate.record for candidate in pool])
-        known = {str(trait.id): trait for trait in traits}
-        gone = {candidate.key for candidate in pool} - known.keys()
-        kept = [candidate for candidate in candidates if candidate.key not in gone] if gone else candidates
-        return rerank(kept, known, ordering=question.ordering, query=question.query, now=at)
+        traits = self._records.traits([candidate.key for candidate in pool])
+        if len(traits) < len(pool):  # some are gone since they were found
+            gone = {candidate.key for candidate in pool} - traits.keys()
+            candidates = [candidate for candidate in candidates if candidate.key not in gone]
+        return rerank(candidates, traits, ordering=question.ordering, query=question.query, now=at)
 
     def _hits(self, question: Question, candidates: Sequence[Candidate], *, at: datetime) -> list[Hit]:
         """The best k that SQL confirms, read k at a time: as a rule it confirms all of them."""

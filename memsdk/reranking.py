@@ -107,9 +107,7 @@ def _without_duplicates(pool: Sequence[Candidate], traits: Mapping[str, Traits])
             yield candidate
 
 
-def _spread(
-    pool: Sequence[Candidate], traits: Mapping[str, Traits], *, diversity: float
-) -> list[Candidate]:
+def _spread(pool: Sequence[Candidate], traits: Mapping[str, Traits], *, diversity: float) -> list[Candidate]:
     """Maximal marginal relevance (Carbonell and Goldstein, SIGIR 1998), likeness told by words and place.
 
     What a hit loses is a part of its score, so that the scores still order the list.

@@ -22,7 +22,7 @@ AFTER_DAYS = 7.0
 RECENCY_SHARE = 0.5
 """How much of its score a record of any age can lose to recency."""
 _WORD = re.compile(r"\w+")
-_QUESTION = re.compile(r"[^.!?\n]*\?")
+_QUESTION = re.compile(r"[^.!?\n]+\?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

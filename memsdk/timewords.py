@@ -43,9 +43,13 @@ _IN_MONTH = re.compile(
     rf"\b(?:in|during|since|until|till|by|of|last|this|early|late|mid|around)[ -]({_MONTH})\b(?! {_YEAR})",
     re.IGNORECASE,
 )
-_SEASON = re.compile(rf"\b(?:in|during|last|this)(?: the)? ({'|'.join(SEASONS)})\b(?: of)?(?: ({_YEAR}))?", re.IGNORECASE)
+_SEASON = re.compile(
+    rf"\b(?:in|during|last|this)(?: the)? ({'|'.join(SEASONS)})\b(?: of)?(?: ({_YEAR}))?", re.IGNORECASE
+)
 _IN_YEAR = re.compile(rf"\b(?:in|during|since|of|by|around|year) ({_YEAR})\b", re.IGNORECASE)
-_AGO = re.compile(rf"\b({_NUMBER}|\d{{1,3}}) (day|week|fortnight|month|year)s? (?:ago|back|earlier)\b", re.IGNORECASE)
+_AGO = re.compile(
+    rf"\b({_NUMBER}|\d{{1,3}}) (day|week|fortnight|month|year)s? (?:ago|back|earlier)\b", re.IGNORECASE
+)
 _PAST = re.compile(
     rf"\b(?:last|past|previous)(?: ({_NUMBER}|\d{{1,3}}))? (day|week|fortnight|month|year)s?\b", re.IGNORECASE
 )
@@ -238,5 +242,3 @@ def _ordinal(text: str) -> int:
 
 def _count(text: str) -> int:
     return NUMBERS[text.lower()] if text.lower() in NUMBERS else int(text)
-
-

@@ -84,7 +84,9 @@ def quantiles(values: Sequence[float]) -> Mapping[str, float]:
     return {name: float(value) for name, value in zip(("p50", "p90", "p99"), points, strict=True)}
 
 
-def _resampled_means(values: Sequence[float], *, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _resampled_means(
+    values: Sequence[float], *, seed: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     chance = np.random.default_rng(seed)
     data = np.asarray(values, dtype=np.float64)
     # one draw at a time: a thousand of ten thousand queries at once would take 80 MB

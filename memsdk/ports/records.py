@@ -66,8 +66,8 @@ class Records(Protocol):
     def get(self, ids: Sequence[UUID]) -> list[Record]:
         """The records that exist, in the order asked."""
 
-    def traits(self, ids: Sequence[UUID]) -> list[Traits]:
-        """What ranking asks of those that exist, in the order asked; of a long text, of its beginning."""
+    def traits(self, ids: Sequence[str]) -> dict[str, Traits]:
+        """What ranking asks of records, by id as text, as an index gives it; those that are gone are left out."""
 
     def page(
         self, where: RecordFilter, *, limit: int, after: UUID | None = None, newest_first: bool = False

@@ -89,10 +89,9 @@ class SqlRecords:
         found = fetch_records(self._database, ids)
         return [found[each] for each in ids if each in found]
 
-    def traits(self, ids: Sequence[UUID]) -> list[Traits]:
-        """What ranking asks of those that exist, in the order asked."""
-        found = fetch_traits(self._database, ids)
-        return [found[each] for each in ids if each in found]
+    def traits(self, ids: Sequence[str]) -> dict[str, Traits]:
+        """What ranking asks of records, by id; those that are gone are left out."""
+        return fetch_traits(self._database, ids)
 
     def page(
         self, where: RecordFilter, *, limit: int, after: UUID | None = None, newest_first: bool = False

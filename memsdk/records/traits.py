@@ -4,37 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import cast
-from uuid import UUID
 
 from memsdk.models import Kind, Traits
 from memsdk.records.database import Database
-from memsdk.records.rows import batches, decode_extra
+from memsdk.records.rows import BATCH
 from memsdk.records.schema import from_micros
 
-OPENING_BYTES = 1_000
+OPENING_BYTES = 600
 """Of a long text the beginning shows what it is like."""
 _SELECT = (
-    "SELECT records.id, kind, occurred_at, session_id, role, source_id, substr(texts.body, 1, {length}), texts.extra"
-    " FROM records JOIN texts ON records.text_id = texts.id WHERE records.id IN ({marks})"
+    "SELECT records.id, kind, occurred_at, substr(texts.body, 1, {length}), session_id, role, CASE WHEN length(texts.extra)"
+    " > 0 THEN json_extract(CAST(texts.extra AS TEXT), '$.n') END, source_id FROM records JOIN texts"
+    " ON records.text_id = texts.id WHERE records.id IN ({marks})"
 )
+_KINDS = {kind.value: kind for kind in Kind}
 
 
-def fetch_traits(database: Database, ids: Sequence[UUID]) -> dict[UUID, Traits]:
-    """Traits by record; missing ones are left out."""
-    found: dict[UUID, Traits] = {}
-    for some in batches(ids):
+def fetch_traits(database: Database, ids: Sequence[str]) -> dict[str, Traits]:
+    """Traits by the record's id as text, given with or without hyphens; missing ones are left out."""
+    by_hex = {each.replace("-", ""): each for each in ids}
+    asked = list(by_hex)
+    found: dict[str, Traits] = {}
+    for start in range(0, len(asked), BATCH):
+        some = asked[start : start + BATCH]
         statement = _SELECT.format(length=OPENING_BYTES, marks=", ".join("?" * len(some)))
-        for row in database.fetch(statement, [each.hex for each in some]):
-            id_, kind, occurred_at, session_id, role, source_id, body, extra = row
-            key = UUID(cast("str", id_))
-            found[key] = Traits(
-                id=key,
-                kind=Kind(cast("str", kind)),
-                occurred_at=from_micros(cast("int", occurred_at)),
-                session_id=cast("str | None", session_id),
-                role=cast("str | None", role),
-                name=decode_extra(cast("bytes", extra)).name if extra else None,
-                source_id=UUID(cast("str", source_id)) if source_id else None,
-                opening=cast("bytes", body).decode(errors="ignore"),
+        for id_, kind, occurred_at, opening, *others in database.fetch(statement, some):
+            session_id, role, name, source_id = cast("list[str | None]", others)
+            found[by_hex[cast("str", id_)]] = Traits(
+                _KINDS[cast("str", kind)],
+                from_micros(cast("int", occurred_at)),
+                cast("bytes", opening).decode(errors="ignore"),  # a letter may be cut in two
+                session_id,
+                role,
+                name,
+                source_id,
             )
     return found
