@@ -7,7 +7,7 @@ DEMO := build/demo
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow coverage lint format types imports docs check tree bench clean
+.PHONY: help venv demo demo-train test test-slow coverage lint format types imports docs check tree bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
@@ -29,6 +29,10 @@ demo: venv ## a fresh store in build/demo: ingest examples/, ask three questions
 	    "What is Anselm's Hour?"; do \
 	  echo; (set -x; "$(BIN)/memsdk" recall "$$question" --store "$(DEMO)/store" -k 3); \
 	done
+
+demo-train: venv ## feedback, rewards, T0 and T1, the gate, rollback: the whole loop on real data in build/demo-train
+	@rm -rf build/demo-train && mkdir -p build/demo-train
+	@"$(BIN)/python" -m benchmarks.demo_train --folder build/demo-train $(ARGS)
 
 test: venv ## run the tests; ARGS="-k name" for some of them
 	@"$(BIN)/python" -m pytest $(ARGS)

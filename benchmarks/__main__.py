@@ -13,12 +13,16 @@ from pathlib import Path
 NAMES = {  # one a line, in alphabetical order
     "crash": "kill -9 in 100 rounds: lost, doubled, resurrected",
     "exactness": "the index beside exact search at 100,000 points: recall@10 of each leg and fused, with and without filters",
+    "full": "T2: the whole encoder on the train splits of ../shared/data; nDCG@10 on their dev splits",
     "growth": "ingest, recall, memory and disk from 1,000 to 1,000,000 records, in scopes of one size; with a picture",
     "ingest": "remember beside the bare encoder: ratio in batches, milliseconds one at a time",
+    "never_worse": "20 retrains on random and hostile feedback: promotions, held-out recall, the live version",
     "peers": "mem0, chroma, LangGraph's store and txtai beside memsdk: quality on LoCoMo, adds, searches",
     "processes": "four processes on one store: errors and losses",
-    "recall": "quality of recall on LoCoMo: R@10 and nDCG@10, hybrid beside each leg",
+    "recall": "quality of recall on every set: recall@10 and nDCG@10, the default beside each leg",
+    "retrain_kills": "memsdk retrain killed at 20 moments: serves as before, goes on, nothing half-made",
     "speed": "what recall adds to embedding the query, at 100,000 records; reopening",
+    "tiers": "what T0 and T1 keep of a full training's gain, with no document embedded again",
 }
 SLOW = {"growth", "peers"}  # minutes, or environments of their own: run when they are named
 

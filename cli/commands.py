@@ -31,6 +31,14 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("moving", "Read what export wrote."),
         "backup": ("moving", "Copy the store to a new folder while others write."),
     },
+    "Train": {
+        "retrain": (
+            "retraining",
+            "Learn from feedback; a better query encoder is switched to, a worse one is not.",
+        ),
+        "train": ("training", "The stages of a retrain, one by one."),
+        "models": ("models", "Look at trained query versions, and switch between them."),
+    },
     "About memsdk": {
         "config": ("about", "Show every setting, its value, and where that came from."),
         "version": ("about", "Show the versions of memsdk and of what it runs on."),

@@ -61,6 +61,8 @@ def cli_page() -> str:
                 command, info_name=name, parent=root, max_content_width=WIDTH, terminal_width=WIDTH
             )
             parts += [f"## memsdk {name}", _help(command, context)]
+            if isinstance(command, click.Group):
+                parts += _subcommands(command, context)
     return "\n\n".join(parts) + "\n"
 
 
@@ -81,6 +83,17 @@ def api_page() -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "api.md": api_page}
+
+
+def _subcommands(group: click.Group, context: click.Context) -> Iterator[str]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        own = click.Context(
+            command, info_name=name, parent=context, max_content_width=WIDTH, terminal_width=WIDTH
+        )
+        yield f"### memsdk {context.info_name} {name}"
+        yield _help(command, own)
 
 
 def _help(command: click.Command, context: click.Context) -> str:

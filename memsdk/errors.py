@@ -18,8 +18,11 @@
     + ForkedProcessError                    an open index was carried through fork()
   x EmbedderError                           the embedding model can't be loaded or used
     + EmbedderMismatchError                 the store holds vectors of another embedder
+    + QueryVersionError                     a trained query version can't be used
   x IngestError                             a file can't be read as what it claims to be
     + MissingExtraError                     a parser that is not installed is needed
+  x RewardModelError                        the language model that scores can't be loaded or used
+    + RewardServerError                     its server can't be reached, or answers what can't be read
   x ClosedError                             the memory was closed
 """
 
@@ -122,6 +125,10 @@ class EmbedderMismatchError(EmbedderError):
         )
 
 
+class QueryVersionError(EmbedderError):
+    """A trained query version can't be used: it names other vectors than the store's, or its files are not whole."""
+
+
 class IngestError(MemsdkError):
     """A file can't be read as what it claims to be."""
 
@@ -133,6 +140,16 @@ class MissingExtraError(IngestError):
 
     def __init__(self, *, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the `{extra}` extra; run `pip install 'memsdk[{extra}]'`")
+
+
+class RewardModelError(MemsdkError):
+    """The language model that scores can't be loaded or used."""
+
+    exit_code = 8
+
+
+class RewardServerError(RewardModelError):
+    """The server of a language model can't be reached, refuses, or answers what can't be read."""
 
 
 class ClosedError(MemsdkError):

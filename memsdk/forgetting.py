@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -30,7 +30,10 @@ class Forgetter:
         clock: Clock,
         owner: Owner,
         retention_days: float | None,
+        remove_models: Callable[[Sequence[str]], None] = lambda names: None,
     ) -> None:
+        """Args: `remove_models` removes the folders of query versions that went with their user."""
+        self._remove_models = remove_models
         self._eraser = eraser
         self._documents = documents
         self._indexer = indexer
@@ -55,6 +58,7 @@ class Forgetter:
         """Erase all that a user ever said, asked or answered, their documents included."""
         self._background.write_log()
         receipt, changes = self._eraser.forget_users([user_id], owner=self._owner())
+        self._remove_models(receipt.models_trained_on_it)
         return self._finish(receipt, changes)
 
     def remove_document(self, id: UUID, *, users: Whose, agents: Whose) -> Forgotten:

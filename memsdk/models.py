@@ -192,6 +192,50 @@ class Stats(_Frozen):
     schema_revision: str
 
 
+class QueryVersion(_Frozen):
+    """What embeds one task's queries in place of the store's own encoder; trained, gated, switched to and back.
+
+    Attributes:
+        tier: `t0` a residual map on the query vector, `t1` a query encoder of its own, both beside unchanged stored
+            vectors; `t2` a whole embedder, for all tasks, with vectors of its own.
+        task: None for `t2`.
+        user_id: whose queries it embeds; None for everybody who has none of their own.
+        fingerprint: the only space that it may search.
+        dense_weight: the dense leg's share in fusion, 0 to 1; None leaves the default.
+        replaces: the version that was active before it; None: the store's own encoder.
+        metrics: what the gate measured. Figures only, never a text.
+    """
+
+    id: str
+    tier: Literal["t0", "t1", "t2"]
+    task: Task | None
+    user_id: str | None = None
+    fingerprint: str
+    dense_weight: float | None = Field(default=None, ge=0, le=1)
+    state: Literal["ready", "active", "retired"] = "ready"
+    replaces: str | None = None
+    parent: str | None = None
+    metrics: dict[str, JsonValue] = Field(default_factory=dict)
+    created_at: datetime
+    activated_at: datetime | None = None
+    forgotten: int = 0  # how many of the texts that it was trained on have been forgotten since
+
+
+class TrainingRun(_Frozen):
+    """One `memsdk retrain` of one task: when, on how much, and how it ended. Figures and reasons, never a text."""
+
+    id: UUID
+    task: Task
+    user_id: str | None = None
+    tier: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: str | None = None  # "promoted", "kept", "dry-run"; None: it runs, or was killed
+    version: str | None = None
+    rows: int = 0
+    report: dict[str, JsonValue] = Field(default_factory=dict)
+
+
 class Difference(_Frozen):
     """One place where the index is not what SQL says it should be."""
 

@@ -23,6 +23,9 @@ from memsdk.settings import Settings
 from memsdk.spaces import Serving, ServingSpaces
 from memsdk.verification import Progress, Verifier
 
+MODELS = "models"
+"""The folder of a store where trained query versions lie, one folder each."""
+
 CLOSING = 8
 """Batches of pending changes that `close` still indexes; the rest waits in the outbox for the next open."""
 

@@ -22,7 +22,8 @@ from memsdk.ports import (
     SearchRequest,
     SearchResult,
 )
-from memsdk.ranking import DEFAULT_WEIGHTS, DEPTH, Candidate, Weights, best_scores, fuse, merge
+from memsdk.querying import QueryWay
+from memsdk.ranking import DEPTH, Candidate, Weights, best_scores, fuse, merge
 from memsdk.recalled import Recall
 from memsdk.reranking import DEFAULT, POOL, Ordering, rerank
 from memsdk.spaces import DENSE, SPARSE, Serving, ServingSpaces
@@ -56,15 +57,18 @@ class Question:
     @property
     def text(self) -> str:
         """What is searched for: the query, after the end of the history where one is given."""
-        past = "\n".join(self.history)[-MOST_HISTORY_CHARS:]
-        return f"{past}\n{self.query}" if past else self.query
+        return with_history(self.query, self.history)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Search:
-    """What the legs found for some kinds in one collection."""
+    """What the legs found for some kinds in one collection, with one query vector.
 
-    collection: str
+    Attributes:
+        scale: names the collection and the query vector: scores of equal scales compare.
+    """
+
+    scale: str
     weights: Weights
     legs: SearchResult
 
@@ -94,25 +98,30 @@ class Recaller:
         self._tokenizer = tokenizer
         self._catch_up = catch_up
 
-    def recall(self, question: Question, *, id: UUID) -> tuple[Recall, RecallEntry]:
-        """The answer, and the entry to log of it."""
+    def recall(
+        self, question: Question, *, id: UUID, serving: Serving | None = None
+    ) -> tuple[Recall, RecallEntry]:
+        """The answer, and the entry to log of it; with `serving`, as if that served."""
         self._catch_up()
         began = time.perf_counter()
         now = self._clock.now()
-        serving = self._serving.current()
-        vectors, embed_s = self._embed(question, serving=serving)
-        searches = self._search(question, vectors=vectors, serving=serving, at=question.as_of or now)
-        ranked = self._reranked(
-            question, merge(_fused(searches, depth=_depth(question.k))), at=question.as_of or now
+        serving = serving or self._serving.current()
+        ways = {kind: serving.way(kind, user_id=question.scope.user_id) for kind in question.kinds}
+        vectors, embed_s = self._embed(question, ways=ways)
+        searches = self._search(
+            question, vectors=vectors, ways=ways, serving=serving, at=question.as_of or now
         )
+        fused = merge(_fused(searches, depth=_depth(question.k)))
+        ranked = self._reranked(question, fused, at=question.as_of or now)
         hits = self._hits(question, ranked, at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
+        versions = ",".join(dict.fromkeys(way.version for way in ways.values()))
         recall = Recall(
             id=id,
             query=question.query,
             hits=tuple(hits),
             at=now,
-            query_version=space.fingerprint,
+            query_version=versions,
             max_tokens=question.max_tokens,
             tokenizer=self._tokenizer,
             embed_s=embed_s,
@@ -120,31 +129,35 @@ class Recaller:
         )
         return recall, self._entry(question, recall, ranked, fingerprint=space.fingerprint)
 
-    def _embed(self, question: Question, *, serving: Serving) -> tuple[dict[str, Vector], float]:
-        """The query's vector by prefix, and the seconds that took."""
+    def _embed(
+        self, question: Question, *, ways: Mapping[Kind, QueryWay]
+    ) -> tuple[dict[tuple[str, str], Vector], float]:
+        """The query's vector by prefix and version, and the seconds that took."""
         began = time.perf_counter()
-        vectors: dict[str, Vector] = {}
-        for kind in question.kinds:
-            prefix = serving.query_prefix(kind)
-            if prefix not in vectors:
-                (vectors[prefix],) = serving.embedder.embed(
-                    [question.text], task=TASK_OF[kind], side=Side.QUERY
-                )
+        vectors: dict[tuple[str, str], Vector] = {}
+        for kind, way in ways.items():
+            if way.key not in vectors:
+                (vectors[way.key],) = way.embedder.embed([question.text], task=TASK_OF[kind], side=Side.QUERY)
         return vectors, time.perf_counter() - began
 
     def _search(
-        self, question: Question, *, vectors: Mapping[str, Vector], serving: Serving, at: datetime
+        self,
+        question: Question,
+        *,
+        vectors: Mapping[tuple[str, str], Vector],
+        ways: Mapping[Kind, QueryWay],
+        serving: Serving,
+        at: datetime,
     ) -> list[_Search]:
-        """What each space found. Kinds that share space, prefix and weights are searched together."""
+        """What each space found. Kinds that share space, query vector and weights are searched together."""
         words = self._lexical.encode_query(question.text)
-        alike: dict[tuple[str, str, Weights], list[Kind]] = {}
-        for kind in question.kinds:
-            weights = (question.ordering.weights or DEFAULT_WEIGHTS)[kind]
-            key = (serving.collection(kind), serving.query_prefix(kind), weights)
-            alike.setdefault(key, []).append(kind)
+        alike: dict[tuple[str, tuple[str, str], Weights], list[Kind]] = {}
+        for kind, way in ways.items():
+            weights = way.weights if question.ordering.weights is None else question.ordering.weights[kind]
+            alike.setdefault((serving.collection(kind), way.key, weights), []).append(kind)
         searches = []
-        for (collection, prefix, weights), kinds in alike.items():
-            legs = [Leg(name=DENSE, dense=vectors[prefix])]
+        for (collection, query, weights), kinds in alike.items():
+            legs = [Leg(name=DENSE, dense=vectors[query])]
             if words.indices:
                 legs.append(Leg(name=SPARSE, sparse=words))
             request = SearchRequest(
@@ -155,7 +168,8 @@ class Recaller:
                 parts_only=question.as_of is None,
             )
             (found,) = self._index.search(collection, [request])
-            searches.append(_Search(collection=collection, weights=weights, legs=found))
+            scale = "\0".join((collection, *query))
+            searches.append(_Search(scale=scale, weights=weights, legs=found))
         return searches
 
     def _filter(self, question: Question, *, kinds: Sequence[Kind], at: datetime) -> Filter:
@@ -253,7 +267,26 @@ class Recaller:
                 (hit.id, rank, hit.score, legs.get(str(hit.id), {}))
                 for rank, hit in enumerate(recall.hits, 1)
             ),
+            history=_end(question.history),
         )
+
+
+def with_history(query: str, history: Sequence[str]) -> str:
+    """The text that is embedded for a query: the end of the turns before it, then the query."""
+    past = "\n".join(history)[-MOST_HISTORY_CHARS:]
+    return f"{past}\n{query}" if past else query
+
+
+def _end(history: Sequence[str]) -> tuple[str, ...]:
+    """The last turns, as many as `with_history` reads of them."""
+    kept: list[str] = []
+    room = MOST_HISTORY_CHARS
+    for turn in reversed(history):
+        if room <= 0:
+            break
+        kept.append(turn[-room:])
+        room -= len(turn) + 1
+    return tuple(reversed(kept))
 
 
 def _depth(k: int) -> int:
@@ -262,12 +295,11 @@ def _depth(k: int) -> int:
 
 
 def _fused(searches: Sequence[_Search], *, depth: int) -> list[list[Candidate]]:
-    """Each search's legs fused; those of one collection are measured by the same best scores, so that they compare."""
+    """Each search's legs fused; those of one scale are measured by the same best scores, so that they compare."""
     spaces: dict[str, list[SearchResult]] = {}
     for search in searches:
-        spaces.setdefault(search.collection, []).append(search.legs)
-    best = {collection: best_scores(found) for collection, found in spaces.items()}
+        spaces.setdefault(search.scale, []).append(search.legs)
+    best = {scale: best_scores(found) for scale, found in spaces.items()}
     return [
-        fuse(search.legs, weights=search.weights, depth=depth, best=best[search.collection])
-        for search in searches
+        fuse(search.legs, weights=search.weights, depth=depth, best=best[search.scale]) for search in searches
     ]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memsdk.errors import EmbedderMismatchError
 from memsdk.forking import renew_in_child
-from memsdk.models import TASK_OF, Kind, Task
+from memsdk.models import TASK_OF, Kind, QueryVersion, Task
 from memsdk.payloads import collection_spec
-from memsdk.ports import Embedder, EmbedderSpec, Index, Space, Spaces
+from memsdk.ports import Embedder, EmbedderSpec, Index, QueryVersions, Space, Spaces
+from memsdk.querying import LoadVersion, QueryVersionsInUse, QueryWay, VersionLoader
 
 SPARSE = "bm25"
 DENSE = "dense"
@@ -19,24 +20,37 @@ DENSE = "dense"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """An embedder and the spaces that hold its vectors."""
+    """An embedder, the spaces that hold its vectors, and the query versions that search them."""
 
     embedder: Embedder
     spaces: Mapping[Task, Space]
     epoch: int
+    versions: QueryVersionsInUse | None = None
 
     def collection(self, kind: Kind) -> str:
         """Where records of this kind are searched."""
         return self.spaces[TASK_OF[kind]].collection
 
-    def query_prefix(self, kind: Kind) -> str:
-        """What is put before a query for this kind."""
-        return self.embedder.spec.prefixes.get(TASK_OF[kind], ("", ""))[0]
+    def way(self, kind: Kind, *, user_id: str | None) -> QueryWay:
+        """How this user's queries for the kind are embedded and its legs weighed. Raises QueryVersionError."""
+        versions = self.versions or _NO_VERSIONS
+        return versions.way(kind, user_id=user_id, base=self.embedder, spaces=self.spaces)
+
+    def trying(self, version: QueryVersion, embedder: Embedder) -> Serving:
+        """The same, with this version in its place: to see what it would find."""
+        return replace(self, versions=(self.versions or _NO_VERSIONS).with_version(version, embedder))
 
     @property
     def collections(self) -> tuple[str, ...]:
         """Every collection that serves, each once."""
         return tuple(dict.fromkeys(space.collection for space in self.spaces.values()))
+
+
+def _no_version(version: QueryVersion, base: Embedder) -> Embedder:
+    raise AssertionError(version.id)
+
+
+_NO_VERSIONS = QueryVersionsInUse([], load=_no_version)
 
 
 class ServingSpaces:
@@ -52,10 +66,13 @@ class ServingSpaces:
         fingerprint: Callable[[EmbedderSpec, Task], str],
         wanted: Embedder | None,
         refill: Callable[[], None],
+        versions: QueryVersions,
+        load_version: LoadVersion,
     ) -> None:
         """Put together by wiring.
 
         Args:
+            load_version: makes a trained query version's encoder, when it is first used.
             load: makes an embedder from what a store recorded.
             wanted: the caller's own, if any.
             refill: asks for every record to be indexed anew; called where a serving collection is gone.
@@ -67,12 +84,18 @@ class ServingSpaces:
         self._fingerprint = fingerprint
         self._wanted = wanted
         self._refill = refill
+        self._versions = versions
+        self._load_version = VersionLoader(load_version)
         self._serving: Serving | None = None
         self._renew()
         renew_in_child(self._renew)
 
     def _renew(self) -> None:
         self._lock = threading.RLock()
+
+    def load_version(self, version: QueryVersion, base: Embedder) -> Embedder:
+        """The encoder of a version, whether it serves or not. Raises QueryVersionError."""
+        return self._load_version(version, base)
 
     def check(self) -> None:
         """Raise EmbedderMismatchError where the caller's embedder is not the store's."""
@@ -100,7 +123,7 @@ class ServingSpaces:
             self.current()
 
     def current(self) -> Serving:
-        """The embedder and spaces in use; a new store gets its first ones here."""
+        """The embedder, spaces and query versions in use; a new store gets its first ones here."""
         serving, epoch = self._serving, self._spaces.epoch()
         if serving is not None and serving.epoch == epoch:
             return serving
@@ -130,11 +153,15 @@ class ServingSpaces:
         self.ensure(spec, spaces)
 
     def _find(self) -> Serving:
+        if self._spaces.active() is None:
+            self._begin()
+        epoch = (
+            self._spaces.epoch()
+        )  # asked first: what another process switches after this is seen next time
         active = self._spaces.active()
-        if active is None:
-            active = self._begin()
+        assert active is not None  # it is never taken back
         spec, spaces = active
-        epoch = self._spaces.epoch()
+        versions = QueryVersionsInUse(self._versions.list(active_only=True), load=self._load_version)
         with ThreadPoolExecutor(max_workers=1) as pool:  # the index host starts while the model is loaded
             looking = pool.submit(self._index.collections)
             embedder = self._embedder_for(spec)
@@ -142,18 +169,15 @@ class ServingSpaces:
         if any(space.collection not in there for space in spaces.values()):
             self.ensure(spec, spaces)
             self._refill()
-        return Serving(embedder=embedder, spaces=spaces, epoch=epoch)
+        return Serving(embedder=embedder, spaces=spaces, epoch=epoch, versions=versions)
 
-    def _begin(self) -> tuple[EmbedderSpec, dict[Task, Space]]:
+    def _begin(self) -> None:
         """A new store: register the embedder; another process may win, then its embedder is in use."""
         spec = (self._wanted or self._default()).spec
         spaces = self._spaces.begin(spec, self.fingerprints(spec))
         self.ensure(spec, spaces)
         self._spaces.switch(spec, seen_seq=0)
         self.check()
-        active = self._spaces.active()
-        assert active is not None
-        return active
 
     def _embedder_for(self, spec: EmbedderSpec) -> Embedder:
         if self._serving is not None and self._serving.embedder.spec == spec:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from memsdk.access import Access
 from memsdk.background import Background
 from memsdk.clock import SystemClock
 from memsdk.composing import COMPOSITION
+from memsdk.embedding.adapters import load_query_version
 from memsdk.embedding.lexical import Bm25Encoder
 from memsdk.embedding.loading import from_spec, load_embedder
 from memsdk.embedding.prefixes import LLM_EMBEDDER, NO_PREFIXES, fingerprint
@@ -23,8 +25,8 @@ from memsdk.indexing import Indexer
 from memsdk.ingest.chunking import StructuralChunker
 from memsdk.ingest.files import FileReader
 from memsdk.inputs import clean_path
-from memsdk.models import Task
-from memsdk.parts import Parts
+from memsdk.models import QueryVersion, Task
+from memsdk.parts import MODELS, Parts
 from memsdk.payloads import Hasher
 from memsdk.ports import Chunker, Clock, Embedder, EmbedderSpec, Index, TokenCounter
 from memsdk.recalling import Recaller
@@ -142,9 +144,17 @@ def _services(
     def reload(spec: EmbedderSpec) -> Embedder:
         return from_spec(spec, runtime=runtime, allow_download=settings.allow_download)
 
+    def remove_models(names: Sequence[str]) -> None:
+        retired = {version.id for version in store.versions.list() if version.state == "retired"}
+        for name in retired.intersection(names):
+            shutil.rmtree(folder / MODELS / name, ignore_errors=True)
+
+    def load_version(version: QueryVersion, base: Embedder) -> Embedder:
+        return load_query_version(folder / MODELS / version.id, version, base, runtime=runtime)
+
     serving = ServingSpaces(
         spaces=store.spaces, index=index, load=reload, default=lambda: load(None), fingerprint=_fingerprint, wanted=wanted,
-        refill=refill,
+        refill=refill, versions=store.versions, load_version=load_version,
     )  # fmt: skip
     indexer = Indexer(
         outbox=store.outbox, state=store.outbox_state, care=store.outbox_care, index=index, serving=serving, lexical=lexical, chunker=chunker,
@@ -160,7 +170,7 @@ def _services(
     )
     forgetter = Forgetter(
         eraser=store.eraser, documents=store.documents, indexer=indexer, background=background, clock=clock,
-        owner=owner, retention_days=settings.recall_retention_days,
+        owner=owner, retention_days=settings.recall_retention_days, remove_models=remove_models,
     )  # fmt: skip
     return Parts(
         folder=folder,

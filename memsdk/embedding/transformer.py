@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -93,6 +94,11 @@ class TransformerEmbedder:
         """The encoder; shared by all embedders of these weights, so copy it before changing it."""
         return self._model
 
+    @property
+    def folder(self) -> Path:
+        """Where its files lie."""
+        return self._folder.path
+
     def embed(self, texts: Sequence[str], *, task: Task, side: Side) -> Vectors:
         """Embed with the prefix of task and side: float32 [n, d], rows of unit length, in the order given.
 
@@ -102,10 +108,7 @@ class TransformerEmbedder:
             InvalidInputError: something is not a text, or holds lone surrogates.
             EmbedderError: the model's output is not finite.
         """
-        check_texts(texts)
-        prefix = prefix_of(self._spec.prefixes, task=task, side=side)
-        encodings = self._tokenizer.encode_batch_fast([self._cased(prefix + text) for text in texts])
-        ids = [encoding.ids for encoding in encodings]
+        ids = self.token_ids(texts, task=task, side=side)
         vectors = np.empty((len(texts), self._spec.dims), np.float32)
         for batch in _batches([len(one) for one in ids], budget=self._batch_tokens):
             vectors[batch] = self._embed_batch([ids[number] for number in batch])
@@ -114,6 +117,22 @@ class TransformerEmbedder:
                 f"{self._spec.name} gave vectors that are not finite; load it with dtype='float32', or fetch it again"
             )
         return vectors
+
+    def token_ids(self, texts: Sequence[str], *, task: Task, side: Side) -> list[list[int]]:
+        """What the encoder is given of each text: prefix and special tokens included, cut to `max_tokens`."""
+        check_texts(texts)
+        prefix = prefix_of(self._spec.prefixes, task=task, side=side)
+        return self.plain_ids([prefix + text for text in texts])
+
+    def plain_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The same of texts that have their prefix already."""
+        encodings = self._tokenizer.encode_batch_fast([self._cased(text) for text in texts])
+        return [encoding.ids for encoding in encodings]
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills a batch up."""
+        return self._pad_id
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, without prefix, special tokens or truncation."""

@@ -12,6 +12,7 @@ OPERATIONS: Mapping[str, Callable[..., object]] = {
     "upsert": Engine.upsert,
     "delete": Engine.delete,
     "scan": Engine.scan,
+    "vectors": Engine.vectors,
     "ensure": Engine.ensure,
     "generation": Engine.current_generation,
     "collections": Engine.collections,

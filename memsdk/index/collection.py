@@ -110,6 +110,11 @@ class Collection:
         with engine_errors(f"scan {self.folder.name}"):
             return shards.scroll(self.shard, fields, after)
 
+    def vectors(self, points: bytes, name: str) -> list[bytes]:
+        """The ids and the vectors of the points that have one."""
+        with engine_errors(f"read vectors of {self.folder.name}"):
+            return shards.vectors(self.shard, points, name)
+
     def count(self) -> int:
         """How many points there are."""
         with engine_errors(f"count {self.folder.name}"):

@@ -94,6 +94,10 @@ class Engine:
         """A page of points, and where the next one starts."""
         return self._open(name).scan(fields, after)
 
+    def vectors(self, name: str, points: bytes, vector: str) -> list[bytes]:
+        """The ids and the vectors of the points that have one; see `memsdk.index.shard.vectors`."""
+        return self._open(name).vectors(points, vector)
+
     def collections(self) -> dict[str, int]:
         """Points by collection."""
         self._check()

@@ -144,6 +144,13 @@ class ExactIndex:
             ]
         yield from hits
 
+    def vectors(self, collection: str, points: Sequence[UUID], *, name: str) -> dict[UUID, Vector]:
+        """The dense vector of each point that has one."""
+        with self._lock:
+            found = self._open(collection)
+            having = [point for each in points if (point := found.points.get(each)) is not None]
+            return {point.id: point.dense[name].copy() for point in having if name in point.dense}
+
     @property
     def generation(self) -> str:
         """Names this object: memory is lost with it."""

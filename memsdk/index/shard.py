@@ -111,6 +111,18 @@ def scroll(shard: edge.EdgeShard, fields: Sequence[str], after: bytes | None) ->
     return [ids, columns, None if following is None else cast("UUID", following).bytes]
 
 
+def vectors(shard: edge.EdgeShard, points: bytes, name: str) -> list[bytes]:
+    """The ids of the points that have this dense vector, 16 bytes each, and the vectors as float32."""
+    wanted: list[int | UUID | str] = [UUID(bytes=points[at : at + 16]) for at in range(0, len(points), 16)]
+    ids, raw = [], []
+    for record in shard.retrieve(wanted, False, True) if wanted else ():
+        vector = cast("Mapping[str, Sequence[float]]", record.vector or {}).get(name)
+        if vector is not None and not isinstance(vector, edge.SparseVector):
+            ids.append(cast("UUID", record.id).bytes)
+            raw.append(array("f", vector).tobytes())
+    return [b"".join(ids), b"".join(raw)]
+
+
 def unindexed(shard: edge.EdgeShard, spec: Spec) -> int:
     """About how many points are in no graph yet; the engine's count holds lexical vectors too."""
     info = shard.info()

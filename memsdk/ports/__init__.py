@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from memsdk.ports.embedding import Embedder, EmbedderSpec, LexicalEncoder, TokenCounter
-from memsdk.ports.index import Index, IndexAdmin, Leg, PointHit, SearchRequest, SearchResult, VectorIndex
+from memsdk.ports.index import (
+    Index,
+    IndexAdmin,
+    Leg,
+    PointHit,
+    SearchRequest,
+    SearchResult,
+    VectorIndex,
+    VectorReader,
+)
 from memsdk.ports.ingest import Chunker, Message, Parsed, Reader, Section
 from memsdk.ports.outbox import Indexable, Outbox, OutboxCare, OutboxState, Owner, Space, Spaces
 from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions, Whose, Written
+from memsdk.ports.rewards import LogProb, Origin, RewardCache, SampleEntry, ScoreEntry
 from memsdk.ports.store import Clock, RecallEntry, RecallLog, Store, StoreAdmin, Transfer
+from memsdk.ports.versions import QueryVersions, TrainingRuns
 
 __all__ = [
     "Change",
@@ -22,18 +33,24 @@ __all__ = [
     "Indexable",
     "Leg",
     "LexicalEncoder",
+    "LogProb",
     "Message",
+    "Origin",
     "Outbox",
     "OutboxCare",
     "OutboxState",
     "Owner",
     "Parsed",
     "PointHit",
+    "QueryVersions",
     "Reader",
     "RecallEntry",
     "RecallLog",
     "RecordFilter",
     "Records",
+    "RewardCache",
+    "SampleEntry",
+    "ScoreEntry",
     "SearchRequest",
     "SearchResult",
     "Section",
@@ -43,8 +60,10 @@ __all__ = [
     "Store",
     "StoreAdmin",
     "TokenCounter",
+    "TrainingRuns",
     "Transfer",
     "VectorIndex",
+    "VectorReader",
     "Whose",
     "Written",
 ]

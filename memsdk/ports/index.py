@@ -72,6 +72,13 @@ class VectorIndex(Protocol):
         """Every point once, in no promised order, score 0, with the named payload fields."""
 
 
+class VectorReader(Protocol):
+    """Stored vectors, read back: what the trainer learns against. Every index adapter implements this too."""
+
+    def vectors(self, collection: str, points: Sequence[UUID], *, name: str) -> dict[UUID, Vectors]:
+        """The dense vector [d] of that name of each point; points that are gone or have none are left out."""
+
+
 class IndexAdmin(Protocol):
     """The care of collections. Every index adapter implements this beside `VectorIndex`."""
 
@@ -95,5 +102,5 @@ class IndexAdmin(Protocol):
         """Let go of the engine. Twice is once."""
 
 
-class Index(VectorIndex, IndexAdmin, Protocol):
-    """What an index adapter is: both halves."""
+class Index(VectorIndex, VectorReader, IndexAdmin, Protocol):
+    """What an index adapter is: all three."""

@@ -14,6 +14,8 @@ from pydantic import JsonValue
 from memsdk.models import Kind, Metadata, Scope
 from memsdk.ports.outbox import Outbox, OutboxCare, OutboxState, Spaces
 from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions
+from memsdk.ports.rewards import RewardCache
+from memsdk.ports.versions import QueryVersions, TrainingRuns
 
 
 class Clock(Protocol):
@@ -38,6 +40,7 @@ class RecallEntry:
     candidates: tuple[
         tuple[UUID, int, float, Mapping[str, float]], ...
     ]  # record, rank, score, the legs' scores
+    history: tuple[str, ...] = ()  # the turns before the query, as far as they were embedded with it
 
 
 class RecallLog(Protocol):
@@ -106,6 +109,9 @@ class Store(Protocol):
     spaces: Spaces
     admin: StoreAdmin
     transfer: Transfer
+    rewards: RewardCache
+    versions: QueryVersions
+    runs: TrainingRuns
 
     def close(self) -> None:
         """Let go of the database. Twice is once."""

@@ -23,9 +23,11 @@ from memsdk.records.erasing import (
     erase_sources,
     leaving,
     leaving_ids,
+    retire_owned,
     together,
 )
 from memsdk.records.schema import counters, recalls, records, sources
+from memsdk.records.traces import erase_samples_of
 from memsdk.records.where import conditions, stream
 
 SCRUB_PATIENCE_S = 2.0
@@ -61,10 +63,12 @@ class SqlEraser:
                 .scalars()
                 .all()
             )
+            own = retire_owned(connection, users)
             log = erase_recalls(connection, asked)
+            erase_samples_of(connection, users)
             gone = leaving(connection, [records.c.user_id.in_(users)])
             said, changes = erase_records(connection, gone, owner=owner, neighbours=self._neighbours)
-            return together([said, log, erase_sources(connection, owned)]), changes
+            return together([said, log, erase_sources(connection, owned), own]), changes
 
     def expire(
         self, *, now: datetime, recalls_before: datetime | None, owner: str | None

@@ -11,11 +11,13 @@ from sqlalchemy.engine import Connection
 
 from memsdk.models import Forgotten, Kind
 from memsdk.ports import Change
-from memsdk.records import ledger
+from memsdk.records import ledger, traces
 from memsdk.records.rows import batches
 from memsdk.records.schema import (
     feedback,
     feedback_used,
+    query_version_items,
+    query_versions,
     recall_candidates,
     recalls,
     record_versions,
@@ -65,10 +67,13 @@ def erase_records(
     ledger.take(connection, "forgets", 1)
     current = ledger.text_ids(connection, records.c.text_id, records.c.id, ids)
     past = ledger.text_ids(connection, record_versions.c.text_id, record_versions.c.record_id, ids)
+    said, users = traces.bodies(connection, [*current, *past]), traces.users_of(connection, ids)
     ledger.erase_texts(connection, [*current, *past])
     shown = _ids(connection, recall_candidates.c.recall_id, recall_candidates.c.record_id, ids)
     used = _ids(connection, feedback_used.c.feedback_id, feedback_used.c.record_id, ids)
-    outputs = _erase_outputs(connection, recalls_shown=shown, feedback_ids=used)
+    answered, outputs = _erase_outputs(connection, recalls_shown=shown, feedback_ids=used)
+    traces.erase_quotes(connection, [*said, *answered], users=users)
+    traces.erase_rewards(connection, gone=ids, asked=shown)
     for table, column in (
         (recall_candidates, "record_id"),
         (feedback_used, "record_id"),
@@ -89,6 +94,7 @@ def erase_records(
         revisions=len(current) + len(past),
         recalls=len(shown),
         feedback=outputs,
+        models_trained_on_it=_models_trained_on(connection, ids),
     )
     return receipt, changes
 
@@ -105,8 +111,12 @@ def erase_recalls(connection: Connection, ids: Sequence[UUID]) -> Forgotten:
     ledger.delete_by(connection, feedback_used, "feedback_id", answers)
     ledger.delete_by(connection, feedback, "recall_id", ids)
     ledger.delete_by(connection, recall_candidates, "recall_id", ids)
+    traces.erase_histories(connection, ids)
+    traces.erase_rewards(connection, gone=(), asked=ids)
     ledger.delete_by(connection, recalls, "id", ids)
-    return Forgotten(recalls=len(ids), feedback=len(answers))
+    return Forgotten(
+        recalls=len(ids), feedback=len(answers), models_trained_on_it=_models_trained_on(connection, ids)
+    )
 
 
 def erase_sources(connection: Connection, ids: Sequence[UUID]) -> Forgotten:
@@ -128,24 +138,58 @@ def together(receipts: Iterable[Forgotten]) -> Forgotten:
         documents=sum(one.documents for one in several),
         recalls=sum(one.recalls for one in several),
         feedback=sum(one.feedback for one in several),
+        models_trained_on_it=tuple(
+            dict.fromkeys(name for one in several for name in one.models_trained_on_it)
+        ),
     )
+
+
+def retire_owned(connection: Connection, users: Sequence[str]) -> Forgotten:
+    """These users' own query versions, which are made of what they asked, are usable no more; the receipt names them."""
+    columns = query_versions.c
+    own = sa.and_(columns.owner.in_(users), columns.state != "retired")
+    names = connection.execute(sa.select(columns.id).where(own)).scalars().all()
+    if names:
+        connection.execute(sa.update(query_versions).where(own).values(state="retired"))
+        ledger.take(connection, "epoch", 1)
+    return Forgotten(models_trained_on_it=tuple(names))
+
+
+def _models_trained_on(connection: Connection, items: Sequence[UUID]) -> tuple[str, ...]:
+    """The versions, not retired ones, that were trained on these records or recalls; and a note that these are gone."""
+    found: dict[str, None] = {}
+    seen = query_version_items.c
+    for some in batches(items):
+        names = (
+            sa.select(seen.version_id)
+            .join(query_versions, query_versions.c.id == seen.version_id)
+            .where(seen.item_id.in_(some), query_versions.c.state != "retired")
+            .distinct()
+        )
+        found.update(dict.fromkeys(connection.execute(names).scalars()))
+        if found:
+            connection.execute(
+                sa.update(query_version_items).where(seen.item_id.in_(some)).values(forgotten=True)
+            )
+    return tuple(sorted(found))
 
 
 def _erase_outputs(
     connection: Connection, *, recalls_shown: Sequence[UUID], feedback_ids: Sequence[UUID]
-) -> int:
-    """Erase outputs and their metadata; the scores stay. Returns how many had something to erase."""
+) -> tuple[list[str], int]:
+    """Erase outputs and their metadata; the scores stay. Returns what they said, and how many had something to erase."""
     by_recall = _ids(connection, feedback.c.id, feedback.c.recall_id, recalls_shown)
     ids = list(dict.fromkeys([*by_recall, *feedback_ids]))
-    ledger.erase_texts(connection, ledger.text_ids(connection, feedback.c.text_id, feedback.c.id, ids))
-    erased = 0
+    outputs = ledger.text_ids(connection, feedback.c.text_id, feedback.c.id, ids)
+    said = traces.bodies(connection, outputs)
+    ledger.erase_texts(connection, outputs)
     for some in batches(ids):
-        erased += connection.execute(
+        connection.execute(
             sa.update(feedback)
             .where(feedback.c.id.in_(some), feedback.c.text_id.is_not(None))
             .values(text_id=None, has_output=False)
-        ).rowcount
-    return erased
+        )
+    return said, len(outputs)
 
 
 def _beside(connection: Connection, gone: Sequence[Leaving], *, count: int) -> list[UUID]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
@@ -17,7 +18,15 @@ from memsdk.records import ledger
 from memsdk.records.database import Database
 from memsdk.records.recall_rows import Answer, LoggedRecall
 from memsdk.records.rows import AnyRow, Extra, batches, decode_extra
-from memsdk.records.schema import feedback, feedback_used, recall_candidates, recalls, records, texts
+from memsdk.records.schema import (
+    feedback,
+    feedback_used,
+    recall_candidates,
+    recall_histories,
+    recalls,
+    records,
+    texts,
+)
 from memsdk.records.where import one_of
 
 SELECT_RECALLS = sa.select(recalls, texts.c.body).join_from(recalls, texts, recalls.c.text_id == texts.c.id)
@@ -103,8 +112,10 @@ def read_recalls(connection: Connection, rows: Sequence[AnyRow]) -> list[LoggedR
     """The recalls of these rows, with candidates and feedback."""
     ids = [row.id for row in rows]
     candidates: dict[UUID, list[dict[str, object]]] = {}
+    histories: dict[UUID, list[str]] = {}
     answers: dict[UUID, list[Answer]] = {}
     for some in batches(ids):
+        histories.update(_read_histories(connection, some))
         shown = sa.select(recall_candidates).where(recall_candidates.c.recall_id.in_(some))
         for row in connection.execute(
             shown.order_by(recall_candidates.c.recall_id, recall_candidates.c.rank)
@@ -120,11 +131,30 @@ def read_recalls(connection: Connection, rows: Sequence[AnyRow]) -> list[LoggedR
                 "id": row.id, "query": row.body.decode(), "user_id": row.user_id, "agent_id": row.agent_id,
                 "session_id": row.session_id, "at": row.at, "fingerprint": row.fingerprint,
                 "query_version": row.query_version, "kinds": row.kinds.split(",") if row.kinds else [], "k": row.k,
+                "history": histories.get(row.id, []),
                 "candidates": candidates.get(row.id, []), "feedback": answers.get(row.id, []),
             }
         )
         for row in rows
     ]  # fmt: skip
+
+
+def _read_histories(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, list[str]]:
+    """The turns before each of these recalls' queries, where there were some."""
+    statement = sa.select(recall_histories.c.recall_id, texts.c.body).join_from(
+        recall_histories, texts, recall_histories.c.text_id == texts.c.id
+    )
+    rows = connection.execute(statement.where(recall_histories.c.recall_id.in_(ids)))
+    return {row.recall_id: json.loads(row.body) for row in rows}
+
+
+def _insert_histories(connection: Connection, entries: Sequence[LoggedRecall]) -> None:
+    said = [entry for entry in entries if entry.history]
+    bodies = [(json.dumps(entry.history, ensure_ascii=False).encode(), b"") for entry in said]
+    text_ids = ledger.write_texts(connection, bodies)
+    if said:
+        rows = [{"recall_id": entry.id, "text_id": at} for entry, at in zip(said, text_ids, strict=True)]
+        connection.execute(sa.insert(recall_histories), rows)
 
 
 def _answer(connection: Connection, row: AnyRow) -> Answer:
@@ -152,6 +182,7 @@ def _insert(connection: Connection, entries: Sequence[LoggedRecall]) -> None:
             for entry, text_id in zip(entries, text_ids, strict=True)
         ],
     )  # fmt: skip
+    _insert_histories(connection, entries)
     there = _existing(connection, [found.record for entry in entries for found in entry.candidates], [])
     shown = [
         {

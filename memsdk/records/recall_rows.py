@@ -49,6 +49,7 @@ class LoggedRecall(_Row):
     query_version: str
     kinds: list[Kind]
     k: int
+    history: list[str] = Field(default_factory=list)
     candidates: list[Candidate] = Field(default_factory=list)
     feedback: list[Answer] = Field(default_factory=list)
 
@@ -58,7 +59,7 @@ class LoggedRecall(_Row):
         return cls(
             id=entry.id, query=entry.query, user_id=entry.scope.user_id, agent_id=entry.scope.agent_id,
             session_id=entry.scope.session_id, at=entry.at, fingerprint=entry.fingerprint,
-            query_version=entry.query_version, kinds=list(entry.kinds), k=entry.k,
+            query_version=entry.query_version, kinds=list(entry.kinds), k=entry.k, history=list(entry.history),
             candidates=[
                 Candidate(record=record, rank=rank, score=score, legs=dict(legs))
                 for record, rank, score, legs in entry.candidates

@@ -175,6 +175,10 @@ class Keys:
         plain = json.dumps([None if part is None else str(part) for part in parts], ensure_ascii=False)
         return hashlib.blake2b(plain.encode(), key=self._secret, digest_size=16).digest()
 
+    def digest(self, content: bytes) -> bytes:
+        """A 32-byte key of a hash that others could compute too, which this one tells nothing about."""
+        return hashlib.blake2b(content, key=self._secret, digest_size=32).digest()
+
     def content(self, draft: Draft) -> bytes:
         """Equal for drafts that mean one record: see DESIGN, dedup."""
         scope = draft.scope

@@ -238,3 +238,94 @@ feedback_used = sa.Table(
     sa.Column("record_id", sa.Uuid, primary_key=True),
     sa.Index("ix_feedback_used_record", "record_id"),
 )
+
+# The turns before a recall's query, as a JSON list of lines; no row where there were none.
+recall_histories = sa.Table(
+    "recall_histories",
+    metadata,
+    sa.Column("recall_id", sa.Uuid, primary_key=True),
+    sa.Column("text_id", sa.BigInteger, nullable=False),
+)
+
+# What a language model made of an output after a prompt, by keyed hash of all that decides it. It holds no text; the
+# ids name whose it was (the candidate in the prompt, the recall it was asked for), so that `forget` reaches it.
+reward_scores = sa.Table(
+    "reward_scores",
+    metadata,
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("logprob", sa.Float, nullable=False),
+    sa.Column("tokens", sa.Integer, nullable=False),
+    sa.Column("record_id", sa.Uuid),
+    sa.Column("recall_id", sa.Uuid),
+    sa.Column("at", Micros, nullable=False),
+    sa.Index("ix_reward_scores_record", "record_id"),
+    sa.Index("ix_reward_scores_recall", "recall_id"),
+)
+
+# Outputs that a language model was asked for, as a JSON list.
+reward_samples = sa.Table(
+    "reward_samples",
+    metadata,
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("text_id", sa.BigInteger, nullable=False),
+    sa.Column("record_id", sa.Uuid),
+    sa.Column("recall_id", sa.Uuid),
+    sa.Column("user_id", sa.String),
+    sa.Column("at", Micros, nullable=False),
+    sa.Index("ix_reward_samples_record", "record_id"),
+    sa.Index("ix_reward_samples_recall", "recall_id"),
+    sa.Index("ix_reward_samples_user", "user_id"),
+)
+
+# What embeds queries in place of the store's own encoder. `owner` is a user id, or "" for the whole store; `task` is ""
+# for a whole embedder. One is active for each task and owner.
+query_versions = sa.Table(
+    "query_versions",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("tier", sa.String, nullable=False),
+    sa.Column("task", sa.String, nullable=False),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("fingerprint", sa.String, nullable=False),
+    sa.Column("dense_weight", sa.Float),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("replaces", sa.String),
+    sa.Column("parent", sa.String),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("created_at", Micros, nullable=False),
+    sa.Column("activated_at", Micros),
+    sa.Index(
+        "ix_query_versions_active",
+        "task",
+        "owner",
+        unique=True,
+        sqlite_where=sa.text("state = 'active'"),
+        postgresql_where=sa.text("state = 'active'"),
+    ),
+)
+
+# Which records and recalls a version was trained on, so that a receipt of `forget` can name it.
+query_version_items = sa.Table(
+    "query_version_items",
+    metadata,
+    sa.Column("version_id", sa.String, primary_key=True),
+    sa.Column("item_id", sa.Uuid, primary_key=True),
+    sa.Column("forgotten", sa.Boolean, nullable=False),
+    sa.Index("ix_query_version_items_item", "item_id"),
+)
+
+training_runs = sa.Table(
+    "training_runs",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("task", sa.String, nullable=False),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("tier", sa.String, nullable=False),
+    sa.Column("started_at", Micros, nullable=False),
+    sa.Column("ended_at", Micros),
+    sa.Column("outcome", sa.String),
+    sa.Column("version_id", sa.String),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("report", sa.JSON, nullable=False),
+    sa.Index("ix_training_runs_due", "task", "owner", "started_at"),
+)

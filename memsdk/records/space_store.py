@@ -18,6 +18,7 @@ from memsdk.records.database import Database
 from memsdk.records.outbox_store import last_seq
 from memsdk.records.rows import AnyRow
 from memsdk.records.schema import embedders, spaces
+from memsdk.records.version_store import release_other_fingerprints
 from memsdk.testing import failpoints
 
 _EPOCH = "SELECT value FROM counters WHERE name = 'epoch'"
@@ -79,6 +80,7 @@ class SqlSpaces:
             connection.execute(
                 sa.update(embedders).where(embedders.c.id == spec_id(spec)).values(state="active")
             )
+            release_other_fingerprints(connection)
             failpoints.reach("space-switch")
             return True
 

@@ -14,11 +14,14 @@ from memsdk.ports import (
     Outbox,
     OutboxCare,
     OutboxState,
+    QueryVersions,
     RecallLog,
     Records,
+    RewardCache,
     Sessions,
     Spaces,
     StoreAdmin,
+    TrainingRuns,
     Transfer,
 )
 from memsdk.records.admin import SqlAdmin
@@ -30,10 +33,12 @@ from memsdk.records.opening import open_database
 from memsdk.records.outbox_store import SqlOutbox
 from memsdk.records.recall_log import SqlRecallLog
 from memsdk.records.record_store import SqlRecords
+from memsdk.records.reward_cache import SqlRewardCache
 from memsdk.records.rows import Keys
 from memsdk.records.session_store import SqlSessions
 from memsdk.records.space_store import SqlSpaces
 from memsdk.records.transfer import SqlTransfer
+from memsdk.records.version_store import SqlQueryVersions, SqlTrainingRuns
 
 
 class SqlStore:
@@ -56,6 +61,9 @@ class SqlStore:
         self.sessions: Sessions = SqlSessions(database, clock=clock)
         self.spaces: Spaces = SqlSpaces(database, clock=clock)
         self.transfer: Transfer = SqlTransfer(database, keys=keys)
+        self.rewards: RewardCache = SqlRewardCache(database, keys=keys, clock=clock)
+        self.versions: QueryVersions = SqlQueryVersions(database, clock=clock)
+        self.runs: TrainingRuns = SqlTrainingRuns(database)
 
     @property
     def token(self) -> str:

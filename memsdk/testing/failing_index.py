@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from memsdk.errors import IndexUnavailableError
 from memsdk.models import CollectionSpec, Point
 from memsdk.ports import Index, PointHit, SearchRequest, SearchResult
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
 
 Fails = Callable[[str], bool]
 """Asked before each call, by the method's name, whether it is to fail now."""
@@ -53,6 +60,11 @@ class FailingIndex:
         """See `VectorIndex.scan`."""
         self._fail("scan")
         yield from self._index.scan(collection, fields=fields)
+
+    def vectors(self, collection: str, points: Sequence[UUID], *, name: str) -> dict[UUID, Vectors]:
+        """See `VectorReader.vectors`."""
+        self._fail("vectors")
+        return self._index.vectors(collection, points, name=name)
 
     def collections(self) -> dict[str, int]:
         """See `IndexAdmin.collections`."""

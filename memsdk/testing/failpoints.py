@@ -21,6 +21,10 @@ NAMES = (
     "optimize-switch",
     "space-built",
     "space-switch",
+    "version-written",
+    "version-added",
+    "version-switch",
+    "retrain-stage",
 )
 
 _remaining: dict[str, int] = {}

@@ -11,7 +11,7 @@ import pytest
 from memsdk import filters
 from memsdk.errors import InvalidInputError, NotFoundError
 from memsdk.models import Scope
-from memsdk.ports import RecordFilter, Store
+from memsdk.ports import LogProb, Origin, RecordFilter, SampleEntry, ScoreEntry, Store
 from memsdk.testing.store_drafts import (
     EVERYTHING,
     START,
@@ -176,3 +176,51 @@ class ForgettingContract(OnStore):
         assert (counts["users"], counts["sessions"], counts["documents"], counts["pending"]) == (2, 1, 1, 3)
         assert len(store.admin.secret()) == 32
         assert store.admin.check() == []
+
+    def test_the_turns_before_a_query_are_kept_and_forgotten(self, store: Store) -> None:
+        """A conversation kept beside a query repeats what was remembered of it; forgetting must reach the copy."""
+        long = "the code of the safe is 4711, tell nobody"
+        (secret, other) = store.records.add([said(long), said("other")], owner=None)
+        quoting = replace(entry("q1", [other.record.id]), history=("user: hello", f"user: {long}"))
+        plain = replace(entry("q2", []), history=("user: hello", "assistant: hi"))
+        store.recall_log.log([quoting, plain, entry("q3", [])])
+        rows = store.recall_log.recalls(users=None, after=None, limit=9)
+        assert [row["history"] for row in rows] == [list(quoting.history), list(plain.history), []]
+        store.eraser.forget(RecordFilter(ids=(secret.record.id,)), owner=None)
+        rows = store.recall_log.recalls(users=None, after=None, limit=9)
+        assert [row["history"] for row in rows] == [[], list(plain.history), []]
+        store.eraser.forget_users(["ana"], owner=None)
+        assert store.recall_log.recalls(users=("ana",), after=None, limit=9) == []
+
+    def test_the_reward_cache_keeps_the_first_of_equal_keys(self, store: Store) -> None:
+        """A score that changed between two runs would make them differ."""
+        entries = [ScoreEntry(key=b"k", value=LogProb(-1.5, 3), origin=Origin())]
+        store.rewards.keep_scores(entries)
+        store.rewards.keep_scores([replace(entries[0], value=LogProb(-9.0, 9))])
+        assert store.rewards.scores([b"k", b"other"]) == {b"k": LogProb(-1.5, 3)}
+        store.rewards.keep_samples([SampleEntry(key=b"s", outputs=("a", "b"), origin=Origin())])
+        store.rewards.keep_samples([SampleEntry(key=b"s", outputs=("c",), origin=Origin())])
+        assert store.rewards.samples([b"s", b"k"]) == {b"s": ("a", "b")}
+
+    def test_forgetting_reaches_the_reward_cache(self, store: Store) -> None:
+        """A sample of a model that was shown a secret may repeat it; a score of it says that it was there."""
+        (secret, other) = store.records.add([said("secret"), said("other")], owner=None)
+        shown, unshown = entry("q1", [secret.record.id]), entry("q2", [other.record.id])
+        store.recall_log.log([shown, unshown])
+        origins = {
+            b"candidate": Origin(record=secret.record.id, recall=unshown.id),
+            b"recall": Origin(recall=shown.id),
+            b"stays": Origin(record=other.record.id, recall=unshown.id),
+            b"file": Origin(user_id="ana"),
+        }
+        for key, origin in origins.items():
+            store.rewards.keep_scores([ScoreEntry(key=key, value=LogProb(-1.0, 1), origin=origin)])
+            store.rewards.keep_samples([SampleEntry(key=key, outputs=("x",), origin=origin)])
+        store.eraser.forget(RecordFilter(ids=(secret.record.id,)), owner=None)
+        assert set(store.rewards.scores(list(origins))) == {b"stays", b"file"}
+        assert set(store.rewards.samples(list(origins))) == {b"stays", b"file"}
+        late = SampleEntry(key=b"late", outputs=("secret",), origin=origins[b"candidate"])
+        store.rewards.keep_samples([late])  # made before the record was forgotten, and kept after it
+        assert store.rewards.samples([b"late"]) == {}
+        store.eraser.forget_users(["ana"], owner=None)
+        assert store.rewards.samples(list(origins)) == {}

@@ -327,6 +327,18 @@ class VectorIndexContract:
         space.ensure("empty", SPEC)
         assert list(space.scan("empty")) == []
 
+    def test_vectors_come_back_as_they_were_given(self, space: Index) -> None:
+        """The trainer learns against what is stored; another vector, or one under the wrong id, teaches nonsense."""
+        points = random_points(9, seed=3)
+        space.upsert("space", points)
+        asked = [each.id for each in reversed(points)]
+        found = space.vectors("space", [*asked, uuid4()], name="dense")
+        assert set(found) == set(asked)
+        for each in points:
+            np.testing.assert_allclose(found[each.id], each.dense["dense"], atol=1e-6)
+        assert space.vectors("space", asked, name="words") == {}
+        assert space.vectors("space", [], name="dense") == {}
+
     def test_flush_optimize_and_generation_change_no_answer(self, space: Index) -> None:
         """They are care, not content."""
         space.upsert("space", random_points(20, seed=3))

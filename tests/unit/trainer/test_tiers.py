@@ -1,0 +1,217 @@
+"""T0 and T1: what they learn, what they leave alone, and that their folders give the same vectors elsewhere."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from memsdk.embedding.adapters import ResidualEmbedder, load_query_version
+from memsdk.embedding.loading import load_embedder
+from memsdk.errors import QueryVersionError
+from memsdk.models import QueryVersion, Side, Task
+from memsdk.ports import Embedder
+from memsdk.testing.embedders import HashingEmbedder
+from memsdk.testing.tiny_models import save_tiny_bert
+from memsdk.trainer import publish
+from memsdk.trainer.folders import save_residual
+from memsdk.trainer.lora import fit_lora, merge_with_base, save_lora
+from memsdk.trainer.problem import SHARED, Example, Problem, right_ones, targets
+from memsdk.trainer.residual import batch_loss, fit_residual, ranking_quality, split
+from memsdk.trainer.rows import Candidate, Row
+from memsdk.trainer.tiers import LoraSettings, ResidualSettings
+
+TEXTS = [
+    "a report found the train",
+    "peanut food is tea",
+    "ask the tool",
+    "found is the peanut tea",
+    "the food",
+]
+
+
+def rotated(*, queries: int = 96, keys: int = 48, dims: int = 16, seed: int = 0) -> Problem:
+    """Queries that look for a key turned by one fixed rotation: what a linear map can learn, and nothing else."""
+    rng = np.random.default_rng(seed)
+    stored = rng.standard_normal((keys, dims))
+    stored /= np.linalg.norm(stored, axis=1, keepdims=True)
+    turn, _ = np.linalg.qr(np.eye(dims) + 0.6 * rng.standard_normal((dims, dims)))
+    right = np.arange(queries) % keys
+    asked = stored[right] @ turn + 0.05 * rng.standard_normal((queries, dims))
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    examples = tuple(
+        Example(
+            candidates=np.array([place, (place + 1) % keys]), rewards=np.array([1.0, -1.0], np.float32),
+            relevant=frozenset({int(place)}),
+        )
+        for place in right
+    )  # fmt: skip
+    return Problem(
+        queries=asked.astype(np.float32), keys=stored.astype(np.float32),
+        owners=np.full(keys, SHARED), examples=examples,
+    )  # fmt: skip
+
+
+SETTINGS = ResidualSettings(rank=16, learning_rate=1e-2, temperature=0.1, penalty=1e-4, passes=25)
+
+
+def test_the_map_finds_a_rotation_and_generalises_to_answers_it_never_saw() -> None:
+    """T0 is worth its name only if what it learns holds for the records of tomorrow."""
+    problem = rotated()
+    found = fit_residual(problem, settings=SETTINGS)
+    _, aside = split(problem, seed=0)
+    before = np.mean(ranking_quality(problem.part(aside).queries, problem.part(aside)))
+    embedder = ResidualEmbedder(HashingEmbedder(dims=16), down=found.down, up=found.up, name="v")
+    after = np.mean(ranking_quality(embedder.map(problem.part(aside).queries), problem.part(aside)))
+    assert found.passes > 0
+    assert after > before + 0.2
+
+
+def test_it_starts_as_the_identity_and_stays_there_where_nothing_helps() -> None:
+    """A map fitted on noise that is used all the same makes every query a little worse."""
+    problem = rotated()
+    rng = np.random.default_rng(5)
+    noise = tuple(
+        replace(example, candidates=np.array([a, b]), relevant=frozenset({int(a)}))
+        for example in problem.examples
+        for a, b in [rng.choice(48, 2, replace=False)]
+    )
+    found = fit_residual(replace(problem, examples=noise), settings=replace(SETTINGS, passes=3))
+    if found.passes == 0:
+        assert not found.up.any()
+    assert found.curve[0][1] <= max(quality for _, quality in found.curve)
+    untouched = fit_residual(problem, settings=replace(SETTINGS, passes=0))
+    assert untouched.passes == 0
+    assert not untouched.up.any()
+
+
+def test_the_same_seed_gives_the_same_map() -> None:
+    """A result that can't be repeated can't be looked into."""
+    problem, settings = rotated(), replace(SETTINGS, passes=3)
+    one, other = (fit_residual(problem, settings=settings) for _ in range(2))
+    assert (one.up == other.up).all()
+    assert (one.down == other.down).all()
+
+
+def test_other_users_records_are_no_negatives() -> None:
+    """What a user can't find can't be found instead: as a negative it would only bend the map."""
+    problem = rotated(queries=2, keys=4)
+    owners = np.array([SHARED, SHARED, 7, 7])
+    examples = tuple(
+        replace(each, candidates=np.array([0, 1]), relevant=frozenset({0}), owner=3)
+        for each in problem.examples
+    )
+    mine = replace(problem, owners=owners, examples=examples)
+    queries = torch.from_numpy(mine.queries)
+
+    def loss(places: list[int]) -> float:
+        keys = torch.from_numpy(mine.keys[places])
+        return float(
+            batch_loss(
+                queries, mine, [0, 1], keys=keys, places=places, temperature=0.1, reward_temperature=1.0
+            )
+        )
+
+    assert loss([0, 1]) == pytest.approx(loss([0, 1, 2, 3]))
+    seen = replace(mine, owners=np.full(4, SHARED))
+    with_all = batch_loss(queries, seen, [0, 1], keys=torch.from_numpy(seen.keys), places=[0, 1, 2, 3],
+                          temperature=0.1, reward_temperature=1.0)  # fmt: skip
+    assert float(with_all) > loss([0, 1])
+
+
+def test_targets_and_right_ones() -> None:
+    """A label says more than a small model's score; a row where all is level says nothing."""
+    scored = [
+        Candidate(text="a", reward=1.0),
+        Candidate(text="b", reward=3.0),
+        Candidate(text="c", positive=True),
+    ]
+    row = Row(id="r", task=Task.QA, query="q", output="o", candidates=tuple(scored))
+    found = targets(row)
+    assert found is not None
+    assert found[2] == max(found) == found[1]
+    assert [each.text for each in right_ones(row)] == ["c"]
+    unlabelled = replace(row, candidates=tuple(scored[:2]))
+    assert [each.text for each in right_ones(unlabelled)] == ["b"]
+    level = replace(row, candidates=(Candidate(text="a", reward=1.0), Candidate(text="b", reward=1.0)))
+    assert targets(level) is None
+    assert right_ones(level) == []
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
+    """A tiny BERT with random weights."""
+    folder = tmp_path_factory.mktemp("base")
+    save_tiny_bert(folder)
+    return load_embedder(folder)
+
+
+def version(tier: str, base: Embedder) -> QueryVersion:
+    """One that fits the tests' folders."""
+    return QueryVersion.model_validate(
+        {"id": f"a-{tier}", "tier": tier, "task": Task.QA, "fingerprint": "f" * 16,
+         "created_at": datetime(2026, 7, 1, tzinfo=UTC)}
+    )  # fmt: skip
+
+
+def by_sentence_transformers(folder: Path) -> np.ndarray:  # type: ignore[type-arg]  # as that library gives it
+    """The vectors that the library gives for the folder."""
+    library = pytest.importorskip("sentence_transformers")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found: np.ndarray = library.SentenceTransformer(str(folder), device="cpu").encode(TEXTS)  # type: ignore[type-arg]
+    return found
+
+
+def test_a_t0_folder_gives_the_same_vectors_in_sentence_transformers(base: Embedder, tmp_path: Path) -> None:
+    """A version that only memsdk can read is a dead end for who wants to leave, or to look."""
+    rng = np.random.default_rng(0)
+    down, up = (rng.standard_normal(shape).astype(np.float32) * 0.3 for shape in ((4, 32), (32, 4)))
+    wanted = version("t0", base)
+    folder = publish.write_version(
+        tmp_path,
+        wanted,
+        build=lambda into: save_residual(into, down=down, up=up, base=base),
+        lineage={},
+        card="# x",
+    )
+    mine = load_query_version(folder, wanted, base).embed(TEXTS, task=Task.QA, side=Side.QUERY)
+    np.testing.assert_allclose(mine, by_sentence_transformers(folder), atol=1e-5)
+    assert np.abs(mine - base.embed(TEXTS, task=Task.QA, side=Side.QUERY)).max() > 1e-2
+
+
+def test_t1_learns_merges_and_loads_elsewhere(base: Embedder, tmp_path: Path) -> None:
+    """Merged weights that differ from what was trained would be judged by the gate and then not served."""
+    queries = TEXTS * 4  # too few to keep any aside
+    keys = np.roll(base.embed(TEXTS, task=Task.QA, side=Side.KEY), 1, axis=0)
+    examples = tuple(
+        Example(
+            candidates=np.arange(5), rewards=np.eye(5, dtype=np.float32)[number % 5], relevant=frozenset({number % 5})
+        )
+        for number in range(len(queries))
+    )  # fmt: skip
+    problem = Problem(
+        queries=base.embed(queries, task=Task.QA, side=Side.QUERY), keys=keys, owners=np.full(5, SHARED),
+        examples=examples,
+    )  # fmt: skip
+    before = base.embed(TEXTS, task=Task.QA, side=Side.QUERY)
+    settings = LoraSettings(learning_rate=5e-3, passes=4, batch=10, temperature=0.1, dropout=0.0)
+    found = fit_lora(problem, queries, embedder=base, task=Task.QA, settings=settings)
+    assert found.curve[-1][0] < found.curve[1][0]
+    assert (before == base.embed(TEXTS, task=Task.QA, side=Side.QUERY)).all()
+    wanted = version("t1", base)
+    folder = publish.write_version(
+        tmp_path, wanted, build=lambda into: save_lora(into, found, base=base), lineage={}, card="# x"
+    )
+    mine = load_query_version(folder, wanted, base).embed(TEXTS, task=Task.QA, side=Side.QUERY)
+    np.testing.assert_allclose(mine, by_sentence_transformers(folder), atol=1e-5)
+    assert found.passes > 0
+    assert np.abs(mine - before).max() > 1e-3
+    merge_with_base(folder, base, strength=0.0)
+    with pytest.raises(QueryVersionError, match="not as it was published"):
+        load_query_version(folder, wanted, base)

@@ -1,0 +1,151 @@
+"""May this version serve? A verdict from paired figures, with its reasons. Pure: figures in, verdict out.
+
+Promotion needs a significant gain over what serves now on the newest recalls, no loss against recency and BM25, no loss
+beyond a tolerance on a guard that the feedback can't have shaped, and none for the users other than the busiest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from memsdk.trainer.metrics import Gain, paired_gain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """What a version has to show. All figures are nDCG@10, 0 to 1."""
+
+    confidence: float = 0.95  # of the interval whose lower end has to lie above 0
+    tolerance: float = 0.005  # what the guard, and the other users, may lose: half a point
+    least_gain: float = 0.005  # a switch has to be worth it
+    least_changed: int = 6  # queries whose figure changed: with fewer no sign test could reject chance at 5 %
+    least_queries: int = 20
+    least_of_others: int = 10  # held-out queries of other users, below which they can't be judged
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The nDCG@10 of each held-out query, by system, in one order; and the guard's."""
+
+    candidate: Sequence[float]
+    current: Sequence[float]
+    baselines: Mapping[str, Sequence[float]]  # "recency", "bm25"
+    users: Sequence[str | None]
+    guard_candidate: Mapping[str, Sequence[float]]  # by guard set
+    guard_current: Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One condition: what was asked for, what was found, and whether that is enough."""
+
+    name: str
+    passed: bool
+    reason: str
+    gain: Gain | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether to promote, and every condition with its reason."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def promote(self) -> bool:
+        """True where every condition holds."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def reason(self) -> str:
+        """In a line: what was gained, or the first condition that failed."""
+        failed = [check for check in self.checks if not check.passed]
+        return failed[0].reason if failed else self.checks[1].reason
+
+
+def judge(measured: Measured, *, settings: GateSettings) -> Verdict:
+    """Hold the figures against every condition; all are looked at, so that the report is whole."""
+    count = len(measured.candidate)
+    if count < settings.least_queries:
+        few = f"{count} held-out queries with known answers; at least {settings.least_queries} are needed to judge"
+        return Verdict(checks=(Check(name="queries", passed=False, reason=few),))
+    checks = [Check(name="queries", passed=True, reason=f"{count} held-out queries with known answers")]
+    checks.append(_better(measured, settings))
+    checks += [_no_worse_than(name, measured, settings) for name in measured.baselines]
+    checks += [_guarded(name, measured, settings) for name in measured.guard_candidate]
+    checks.append(_others(measured, settings))
+    return Verdict(checks=tuple(checks))
+
+
+def _better(measured: Measured, settings: GateSettings) -> Check:
+    gain = paired_gain(
+        measured.candidate, measured.current, confidence=settings.confidence, seed=settings.seed
+    )
+    changed = sum(ours != theirs for ours, theirs in zip(measured.candidate, measured.current, strict=True))
+    passed = gain.low > 0 and gain.mean >= settings.least_gain and changed >= settings.least_changed
+    what = "a gain" if passed else "no significant gain"
+    reason = f"{what} over what serves now: {_told(gain)}, {changed} of them changed"
+    return Check(name="better than the current version", passed=passed, reason=reason, gain=gain)
+
+
+def _no_worse_than(name: str, measured: Measured, settings: GateSettings) -> Check:
+    gain = paired_gain(
+        measured.candidate, measured.baselines[name], confidence=settings.confidence, seed=settings.seed
+    )
+    passed = gain.mean >= 0
+    reason = f"{'not worse' if passed else 'worse'} than {name}: {_told(gain)}"
+    return Check(name=f"not worse than {name}", passed=passed, reason=reason, gain=gain)
+
+
+def _guarded(name: str, measured: Measured, settings: GateSettings) -> Check:
+    ours, theirs = measured.guard_candidate[name], measured.guard_current[name]
+    if not ours:
+        return Check(name=f"guard: {name}", passed=True, reason=f"nothing in the guard set {name!r}")
+    gain = paired_gain(ours, theirs, confidence=settings.confidence, seed=settings.seed)
+    passed = gain.mean >= -settings.tolerance
+    limit = f"at most {100 * settings.tolerance:.1f} points may be lost"
+    reason = f"the guard set {name!r} {'holds' if passed else 'loses too much'}: {_told(gain)}; {limit}"
+    return Check(name=f"guard: {name}", passed=passed, reason=reason, gain=gain)
+
+
+def _others(measured: Measured, settings: GateSettings) -> Check:
+    """One user who floods the log must not pay for a gain with the others' recall."""
+    name = "the other users"
+    busiest, _ = Counter(measured.users).most_common(1)[0]
+    places = [place for place, user in enumerate(measured.users) if user != busiest]
+    if not places:
+        return Check(name=name, passed=True, reason="all held-out queries are of one user")
+    if len(places) < settings.least_of_others:
+        few = f"{len(places)} held-out queries of users other than the busiest; {settings.least_of_others} are needed"
+        return Check(name=name, passed=False, reason=few)
+    gain = paired_gain(
+        [measured.candidate[at] for at in places], [measured.current[at] for at in places],
+        confidence=settings.confidence, seed=settings.seed,
+    )  # fmt: skip
+    passed = gain.mean >= -settings.tolerance
+    reason = f"users other than the busiest {'do not lose' if passed else 'lose'}: {_told(gain)}"
+    return Check(name=name, passed=passed, reason=reason, gain=gain)
+
+
+def _told(gain: Gain) -> str:
+    return (
+        f"{100 * gain.mean:+.1f} points of nDCG@10 [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
+        f" over {gain.queries} queries"
+    )
+
+
+def means(measured: Measured) -> dict[str, float]:
+    """The mean nDCG@10 of every system and guard set."""
+    systems = {"candidate": measured.candidate, "current": measured.current, **measured.baselines}
+    guards = {f"guard {name} candidate": values for name, values in measured.guard_candidate.items()}
+    guards |= {f"guard {name} current": values for name, values in measured.guard_current.items()}
+    return {
+        name: round(float(np.mean(values)), 4)
+        for name, values in {**systems, **guards}.items()
+        if len(values)
+    }

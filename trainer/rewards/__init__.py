@@ -1,0 +1,1 @@
+"""Rewards: how much each candidate helped the LLM towards the desired output."""

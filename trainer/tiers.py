@@ -1,0 +1,47 @@
+"""How the query-side tiers are fitted: their settings, without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Negatives = Literal["candidates", "all"]
+"""What a query is contrasted with: every record that is some learnt query's candidate, or every stored one.
+
+With all of them, a record that no feedback ever named is only ever pushed away (docs/training.md has the figures).
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidualSettings:
+    """How the map is fitted. The figures behind the defaults are in docs/training.md."""
+
+    rank: int = 64
+    temperature: float = 0.02  # scores are cosines over this
+    reward_temperature: float = 0.3  # of rewards in standard deviations
+    learning_rate: float = 1e-4
+    penalty: float = 1e-2  # times the squared norms of U and V, a query
+    batch: int = 64  # a twelfth of the queries where they are few, so that a pass has its steps
+    passes: int = 40
+    negatives: Negatives = "candidates"
+    most_keys: int = 20_000  # of more negatives so many are drawn for each pass
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSettings:
+    """How the query encoder is adapted. The figures behind the defaults are in docs/training.md."""
+
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.05
+    temperature: float = 0.02
+    reward_temperature: float = 0.3
+    learning_rate: float = 2e-4
+    warm_up: float = 0.1  # of the steps
+    batch: int = 32
+    passes: int = 3
+    max_tokens: int = 128  # of a query while it is learnt from
+    negatives: Negatives = "candidates"
+    most_keys: int = 20_000
+    seed: int = 0
