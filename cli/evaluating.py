@@ -102,7 +102,7 @@ def _check_picture(picture: Path) -> None:
     if find_spec("matplotlib") is None:
         from memsdk.errors import MissingExtraError
 
-        raise MissingExtraError("a picture needs matplotlib: pip install 'memsdk[plot]'")
+        raise MissingExtraError(what="a picture (matplotlib)", extra="plot")
 
 
 def _show_progress(what: str, done: int, of: int) -> None:
@@ -133,7 +133,7 @@ def _print_settings(results: tuple[Result, ...]) -> None:
     for result in results:
         measures = result.overall.measures
         rows.append([result.setting, *(f"{measures[name].mean:.3f}" for name in SHOWN)])
-        rows.append(["", *(f"{measures[name].low:.3f}-{measures[name].high:.3f}"[0:] for name in SHOWN)])
+        rows.append(["", *(f"{measures[name].low:.3f}-{measures[name].high:.3f}" for name in SHOWN)])
         if result.against_first:
             rows.append(["  to the default", *(_difference(result, name) for name in SHOWN)])
     print_table(["setting", *SHOWN], rows, right=SHOWN)

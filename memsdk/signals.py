@@ -7,6 +7,7 @@ docs/ranking.md.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,9 +34,11 @@ class Signals:
         speaker: the query names who said it, and not everybody.
         session: the best score within its session.
         substance: its words, up to `FULL_WORDS`; people's short turns agree, greet and thank.
-        statement: the share of the text that asks nothing. Only among people: what a user asks an assistant is what
-            the user was about, and the evidence of it.
+        statement: the share of the text that asks nothing.
         time: the query names a time, and it was said then or soon after.
+
+    Substance and statement count among people only. What a user asks an assistant shows what the user was about, and an
+    assistant's answer is longer than anything that was told to it.
     """
 
     speaker: float = 0.0
@@ -61,14 +64,12 @@ def contributions(
         traits: theirs.
         now: what "yesterday" in the query counts from.
     """
+    among_people = not any(trait.role == "assistant" for trait in traits)
     values = {
         "session": (signals.session, _session(scores, traits)),
-        "substance": (
-            signals.substance,
-            [min(1.0, len(trait.opening.split()) / FULL_WORDS) for trait in traits],
-        ),
+        "substance": (signals.substance, _substance(traits) if among_people else []),
         "speaker": (signals.speaker, _speaker(query, traits)),
-        "statement": (signals.statement, _statement(traits)),
+        "statement": (signals.statement, _statement(traits) if among_people else []),
         "time": (signals.time, _time(query, traits, now=now)),
     }
     added: list[dict[str, float]] = [{} for _ in traits]
@@ -82,7 +83,7 @@ def contributions(
 
 def recency(score: float, *, age: timedelta, half_life: timedelta) -> float:
     """What a record of that age loses: half of what it can lose in each half-life, never more than `RECENCY_SHARE`."""
-    kept = 0.5 ** (max(age, timedelta()) / half_life)
+    kept = math.exp2(-(max(age, timedelta()) / half_life))
     return -score * RECENCY_SHARE * (1.0 - kept)
 
 
@@ -105,9 +106,11 @@ def _speaker(query: str, traits: Sequence[Traits]) -> list[float]:
     return [float(trait.name in named) for trait in traits] if named and named != names else []
 
 
+def _substance(traits: Sequence[Traits]) -> list[float]:
+    return [min(1.0, len(trait.opening.split()) / FULL_WORDS) for trait in traits]
+
+
 def _statement(traits: Sequence[Traits]) -> list[float]:
-    if any(trait.role == "assistant" for trait in traits):
-        return []
     return [1.0 - _asked(trait.opening) for trait in traits]
 
 

@@ -6,6 +6,7 @@ moment where a span is meant. What is read is soft evidence, so an odd phrase is
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def _nearness(moment: datetime, start: datetime, end: datetime, after_days: floa
     if moment < start:
         return 0.0
     late = (moment - end) / timedelta(days=1)
-    return 1.0 if late < 0 else 0.5 ** (1 + late / after_days)
+    return 1.0 if late < 0 else math.exp2(-1 - late / after_days)
 
 
 def _read(

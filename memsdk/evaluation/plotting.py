@@ -19,7 +19,7 @@ def plot(evaluation: Evaluation, path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError("a picture needs matplotlib: pip install 'memsdk[plot]'") from error
+        raise MissingExtraError(what="a picture (matplotlib)", extra="plot") from error
     results = evaluation.results
     categories = list(results[0].categories)
     figure = Figure(figsize=(9, 8 if categories else 4.4), layout="constrained")
