@@ -35,10 +35,12 @@ if TYPE_CHECKING:
         StoreVersionError,
     )
     from memsdk.evaluation.running import evaluate
+    from memsdk.examples import ExampleRecall
     from memsdk.memory import Memory
     from memsdk.models import (
         Difference,
         Document,
+        ExampleReport,
         Forgotten,
         Hit,
         IngestReport,
@@ -47,11 +49,15 @@ if TYPE_CHECKING:
         Session,
         Side,
         Stats,
+        Stream,
+        Synced,
         Task,
         Verification,
         Why,
     )
     from memsdk.recalled import Recall
+    from memsdk.stretches import Passage, PassageRecall
+    from memsdk.tools import ToolRecall
 
 __version__ = "0.1.0"  # pyproject.toml takes it from here
 
@@ -64,6 +70,8 @@ __all__ = [
     "Document",
     "EmbedderError",
     "EmbedderMismatchError",
+    "ExampleRecall",
+    "ExampleReport",
     "FilterError",
     "Forgotten",
     "ForkedProcessError",
@@ -79,6 +87,8 @@ __all__ = [
     "MemsdkError",
     "MissingExtraError",
     "NotFoundError",
+    "Passage",
+    "PassageRecall",
     "QueryVersionError",
     "Recall",
     "Record",
@@ -91,7 +101,10 @@ __all__ = [
     "StoreLockedError",
     "StoreReadOnlyError",
     "StoreVersionError",
+    "Stream",
+    "Synced",
     "Task",
+    "ToolRecall",
     "Verification",
     "Why",
     "__version__",
@@ -100,8 +113,12 @@ __all__ = [
 
 _HOME = {
     "AsyncMemory": "memsdk.aio",
+    "ExampleRecall": "memsdk.examples",
     "Memory": "memsdk.memory",
+    "Passage": "memsdk.stretches",
+    "PassageRecall": "memsdk.stretches",
     "Recall": "memsdk.recalled",
+    "ToolRecall": "memsdk.tools",
     "evaluate": "memsdk.evaluation.running",
 }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from memsdk.models import Kind, Record
+from memsdk.shelf_texts import example_line, tool_line, tool_parameters, tool_requests, tool_words
 
 COMPOSITION = "3"
 """Part of every fingerprint: change it with anything below that changes what is indexed."""
@@ -58,9 +59,11 @@ class Composed:
         line: the text that is embedded; cut into parts where it is too long for the embedder.
         context: neighbours' lines and the weights of their vectors; empty for records without neighbours.
         lexical: the texts that are searched by word.
+        also: further lines that the record is found by, each with a vector of its own.
     """
 
     line: str
+    also: tuple[str, ...] = ()
     context: tuple[tuple[str, float], ...] = ()
     lexical: tuple[LexicalText, ...] = ()
 
@@ -72,6 +75,10 @@ def compose(record: Record, *, before: Sequence[Record] = (), after: Sequence[Re
         before: the turns before it in its session, oldest first.
         after: the turns after it, oldest first.
     """
+    if record.kind is Kind.TOOL:
+        return _compose_tool(record)
+    if record.kind is Kind.EXAMPLE:
+        return _compose_example(record)
     if record.kind is not Kind.MEMORY:
         text = chunk_text(record)
         return Composed(line=text, lexical=(LexicalText(text=text, average_length=256, b=0.75, weight=1.0),))
@@ -98,6 +105,26 @@ def _heard(record: Record, turns: Sequence[Record]) -> Sequence[Record]:
     if record.role == "assistant" or len(record.text.split()) < SHORT_TURN_WORDS:
         return turns
     return [turn for turn in turns if turn.role != "assistant"]
+
+
+def _compose_tool(record: Record) -> Composed:
+    """A tool: its words, what is said of its parameters at a tenth, and its example requests as vectors of their own."""
+    texts = [(tool_words(record), 0.9), (tool_parameters(record), 0.1)]
+    return Composed(
+        line=tool_line(record),
+        also=tuple(tool_requests(record)),
+        lexical=tuple(
+            LexicalText(text=text, average_length=25, b=0.75, weight=weight)
+            for text, weight in texts
+            if text.strip()
+        ),
+    )
+
+
+def _compose_example(record: Record) -> Composed:
+    """An example is looked for with inputs, so its input stands for it."""
+    line = example_line(record)
+    return Composed(line=line, lexical=(LexicalText(text=line, average_length=40, b=0.75, weight=1.0),))
 
 
 def _window(line: str, turns: dict[int, Record]) -> str:
