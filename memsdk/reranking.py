@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from memsdk.errors import InvalidInputError
 from memsdk.models import Kind, Traits
 from memsdk.ranking import Candidate, Weights
 from memsdk.signals import DEFAULT_SIGNALS, Signals, contributions, recency
@@ -21,6 +22,7 @@ DUPLICATE = 0.8
 """Texts that share so much of all their words say the same."""
 SAME_PLACE = 0.3
 """How alike two texts are at least that stand in one session or one section."""
+MOST_DAYS = 1_000_000.0
 _WORD = re.compile(r"\w+")
 
 
@@ -53,6 +55,29 @@ class Ordering:
 
 
 DEFAULT = Ordering()
+
+
+def ordering_of(*, recency: timedelta | float | None, diversity: float, collapse: bool) -> Ordering:
+    """What a caller asked for, checked; a number of `recency` is days.
+
+    Raises:
+        InvalidInputError: a half-life that is not above 0, a diversity outside 0..1.
+    """
+    if (recency, diversity, collapse) == (None, 0.0, False):
+        return DEFAULT
+    days = recency / timedelta(days=1) if isinstance(recency, timedelta) else recency
+    if days is not None and (not _is_number(days) or not 0 < days <= MOST_DAYS):
+        raise InvalidInputError(
+            f"recency is {recency!r:.40}, expected a half-life above 0: a timedelta or a number of days"
+        )
+    if not _is_number(diversity) or not 0 <= diversity <= 1:
+        raise InvalidInputError(f"diversity is {diversity!r:.40}, expected a number from 0 to 1")
+    half_life = None if days is None else timedelta(days=days)
+    return Ordering(recency=half_life, diversity=float(diversity), collapse=bool(collapse))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def rerank(
