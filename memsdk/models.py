@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -103,6 +103,18 @@ class Record(_Frozen):
     revision: int = 1
     seen: int = 1
     last_seen_at: datetime
+
+
+class Traits(NamedTuple):
+    """What ranking asks of a record beside its scores; made for many in each recall, so small and quick to make."""
+
+    kind: Kind
+    occurred_at: datetime
+    opening: str  # the beginning of its text
+    session_id: str | None = None
+    role: str | None = None
+    name: str | None = None
+    source_id: str | None = None
 
 
 class Why(_Frozen):
