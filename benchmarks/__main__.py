@@ -12,8 +12,12 @@ from pathlib import Path
 
 NAMES = {
     "recall": "quality of recall on LoCoMo: R@10 and nDCG@10, hybrid beside each leg",
+    "tools": "R@5 of tools for requests, hybrid beside each leg; import of 10,000 tools",
+    "examples": "hit@1 and nDCG@10 of solved examples; a small LLM with recalled and with random ones",
     "ingest": "remember beside the bare encoder: ratio in batches, milliseconds one at a time",
     "speed": "what recall adds to embedding the query, at 100,000 records; reopening",
+    "conversations": "conversational search: R@10 with the turns before, beside the last turn alone and all joined",
+    "passages": "long texts: R@10 beside BM25; perplexity with recalled, random and recent chunks",
     "full": "T2: the whole encoder on the train splits of ../shared/data; nDCG@10 on their dev splits",
     "crash": "kill -9 in 100 rounds: lost, doubled, resurrected",
     "tiers": "what T0 and T1 keep of a full training's gain, with no document embedded again",
@@ -44,7 +48,7 @@ def main(arguments: list[str]) -> int:
     wanted = arguments[:1] or list(NAMES)
     if wanted[0] not in NAMES:
         print("usage: python -m benchmarks [NAME [options]] [--out FOLDER]\n", file=sys.stderr)
-        print("\n".join(f"  {name:10} {what}" for name, what in NAMES.items()), file=sys.stderr)
+        print("\n".join(f"  {name:14} {what}" for name, what in NAMES.items()), file=sys.stderr)
         return 2
     missed = []
     for name in wanted:

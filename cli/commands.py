@@ -10,6 +10,11 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "ingest": ("ingesting", "Read files and folders into the memory."),
         "feedback": ("writing", "Say what became of a recall."),
     },
+    "Tools, examples, passages": {
+        "tools": ("tools", "Keep the tools an agent can call, and find those for a request."),
+        "passages": ("passages", "Keep texts that grow, and find what of them bears on their end."),
+        "examples": ("examples", "Keep solved examples, and find those most like an input."),
+    },
     "Look and change": {
         "list": ("reading", "List records, oldest first."),
         "show": ("reading", "Show one record."),
@@ -23,6 +28,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "verify": ("upkeep", "Compare the records with the index."),
         "repair": ("upkeep", "Mend what verify finds."),
         "reindex": ("upkeep", "Build all vectors anew, with another embedder if one is given."),
+        "space": ("spaces", "Enable a task that needs vectors of its own."),
         "sweep": ("forgetting", "Erase what has expired, and old recalls."),
         "export": ("moving", "Write the store, or one user's part of it, as JSON lines."),
         "import": ("moving", "Read what export wrote."),

@@ -55,8 +55,8 @@ def ingest_command(
 ) -> None:
     """Read files and folders (- for stdin, with --title) into chunks that recall finds; chat exports become memories.
 
-    Text, Markdown, reStructuredText, HTML, PDF, Word, CSV, JSON, JSON lines, source code, chat exports. Ingesting again
-    changes what changed. Ctrl-C keeps what was read; the same command goes on from there.
+    Text, Markdown, reStructuredText, HTML, PDF, Word, CSV, JSON, JSON lines, source code, chat exports; lists of tools and
+    of solved examples go to their shelves. Ingesting again changes what changed. Ctrl-C keeps what was read; the same command goes on from there.
 
     \b
     Example:
@@ -118,6 +118,8 @@ def _print_report(report: IngestReport) -> None:
         "unchanged": len(report.unchanged),
         "failed": len(report.failed),
         "chat messages": report.messages,
+        "tools": report.tools,
+        "examples": report.examples,
         "chunks added": report.chunks_added,
         "chunks removed": report.chunks_removed,
     }

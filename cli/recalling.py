@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -17,9 +18,11 @@ from memsdk.cli.options import (
     text_or_stdin,
 )
 from memsdk.cli.output import day, note, one_line, print_indented, print_json, print_table, style
+from memsdk.errors import IngestError
 
 if TYPE_CHECKING:
-    from memsdk import Hit, Recall, Record
+    from memsdk import Hit, Kind, Recall, Record
+    from memsdk.messages import ChatMessage
 
 
 @click.command(short_help="Find what is worth knowing for a query, best first.")
@@ -32,6 +35,19 @@ if TYPE_CHECKING:
 @click.option("--explain", is_flag=True, help="Show how each hit came to its score.")
 @click.option("--render", is_flag=True, help="Print the text for a prompt instead.")
 @click.option("--max-tokens", type=int, metavar="N", help="The budget of that text.")
+@click.option(
+    "--budget",
+    "budgets",
+    multiple=True,
+    metavar="KIND=N",
+    help="Tokens of that text for one kind, repeatable; each kind then brings its own hits.",
+)
+@click.option(
+    "--history",
+    "history_file",
+    type=click.File(encoding="utf-8"),
+    help="The turns before QUERY: a file of JSON lines.",
+)
 @click.option("--shared", is_flag=True, help="Say that no user is meant, where the store requires a --user.")
 @store_options
 @json_option
@@ -49,6 +65,8 @@ def recall_command(
     explain: bool,
     render: bool,
     max_tokens: int | None,
+    budgets: tuple[str, ...],
+    history_file: IO[str] | None,
     shared: bool,
     as_json: bool,
 ) -> None:
@@ -62,13 +80,15 @@ def recall_command(
       memsdk recall "What can't Ana eat?" --user ana
       memsdk recall "hotel budget" --kind document --filter '{"year": {"$gte": 2025}}' -k 3
       memsdk recall "What can't Ana eat?" --user ana --render --max-tokens 500
+      memsdk recall "book a flight" --kind memory --kind tool --budget tool=400 --render
     """
     if as_json and render:
         raise click.UsageError("give --json or --render, not both")
     with store.open() as memory:
         recall = memory.recall(
             text_or_stdin(query), user_id=user_id, agent_id=agent_id, session_id=session_id, kinds=kinds, k=k,
-            filters=filters, as_of=as_of, max_tokens=max_tokens, explain=explain, shared=shared,
+            filters=filters, as_of=as_of, max_tokens=max_tokens, budget=_budget(budgets), history=_history(history_file),
+            explain=explain, shared=shared,
             this_session=session_id is not None,
         )  # fmt: skip
     if as_json:
@@ -79,6 +99,29 @@ def recall_command(
     else:
         (_print_reasons if explain else _print_hits)(recall)
         _print_footer(recall)
+
+
+def _budget(budgets: tuple[str, ...]) -> dict[Kind | str, int] | None:
+    """Tokens by kind, from `tool=400`."""
+    shares: dict[Kind | str, int] = {}
+    for given in budgets:
+        kind, _, tokens = given.partition("=")
+        if not tokens.strip().isdecimal():
+            raise click.BadParameter(f"{given!r} is not KIND=N, such as tool=400", param_hint="--budget")
+        shares[kind.strip()] = int(tokens)
+    return shares or None
+
+
+def _history(file: IO[str] | None) -> list[str | ChatMessage] | None:
+    """The turns of a file, a JSON line each: a text, or a chat message."""
+    if file is None:
+        return None
+    try:
+        return [json.loads(line) for line in file if line.strip()]
+    except ValueError as error:
+        raise IngestError(
+            f"the history is not JSON lines: {error}; write a text or a message a line"
+        ) from error
 
 
 def source_of(record: Record) -> str:

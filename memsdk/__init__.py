@@ -34,10 +34,12 @@ if TYPE_CHECKING:
         StoreReadOnlyError,
         StoreVersionError,
     )
+    from memsdk.examples import ExampleRecall
     from memsdk.memory import Memory
     from memsdk.models import (
         Difference,
         Document,
+        ExampleReport,
         Forgotten,
         Hit,
         IngestReport,
@@ -46,11 +48,15 @@ if TYPE_CHECKING:
         Session,
         Side,
         Stats,
+        Stream,
+        Synced,
         Task,
         Verification,
         Why,
     )
     from memsdk.recalled import Recall
+    from memsdk.stretches import Passage, PassageRecall
+    from memsdk.tools import ToolRecall
 
 __version__ = "0.1.0"  # pyproject.toml takes it from here
 
@@ -63,6 +69,8 @@ __all__ = [
     "Document",
     "EmbedderError",
     "EmbedderMismatchError",
+    "ExampleRecall",
+    "ExampleReport",
     "FilterError",
     "Forgotten",
     "ForkedProcessError",
@@ -78,6 +86,8 @@ __all__ = [
     "MemsdkError",
     "MissingExtraError",
     "NotFoundError",
+    "Passage",
+    "PassageRecall",
     "QueryVersionError",
     "Recall",
     "Record",
@@ -90,13 +100,24 @@ __all__ = [
     "StoreLockedError",
     "StoreReadOnlyError",
     "StoreVersionError",
+    "Stream",
+    "Synced",
     "Task",
+    "ToolRecall",
     "Verification",
     "Why",
     "__version__",
 ]
 
-_HOME = {"AsyncMemory": "memsdk.aio", "Memory": "memsdk.memory", "Recall": "memsdk.recalled"}
+_HOME = {
+    "AsyncMemory": "memsdk.aio",
+    "ExampleRecall": "memsdk.examples",
+    "Memory": "memsdk.memory",
+    "Passage": "memsdk.stretches",
+    "PassageRecall": "memsdk.stretches",
+    "Recall": "memsdk.recalled",
+    "ToolRecall": "memsdk.tools",
+}
 
 if not TYPE_CHECKING:  # a type checker that saw it would believe in every misspelt name
 

@@ -87,6 +87,11 @@ class Access:
     ) -> Record:
         """Write a new revision."""
         record = self.get(id, users=users, agents=agents)
+        if text is not None and record.kind in (Kind.TOOL, Kind.EXAMPLE):
+            raise InvalidInputError(
+                f"the text of {'a tool' if record.kind is Kind.TOOL else 'an example'} is made of its parts; add it again with"
+                f" `memory.{record.kind.value}s.add`"
+            )
         now = self._clock.now()
         written = self._writer.update(
             record.id,

@@ -15,10 +15,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, overload
 from uuid import UUID
 
+from memsdk.aio_passages import AsyncPassages
+from memsdk.aio_shelves import AsyncExamples, AsyncTools
 from memsdk.aio_views import AsyncDocuments, AsyncScopedMemory, AsyncSessions, Threads
 from memsdk.memory import IndexName, Memory
 from memsdk.messages import ChatMessage
-from memsdk.models import Forgotten, Kind, Record, Stats, Verification
+from memsdk.models import Forgotten, Kind, Record, Stats, Task, Verification
 from memsdk.recalled import Recall
 from memsdk.transfer import Imported
 from memsdk.verification import Progress
@@ -44,7 +46,10 @@ class AsyncMemory:
         self._threads = Threads(THREADS)
         self._run = self._threads.run
         self.documents = AsyncDocuments(memory.documents, self._threads)
+        self.examples = AsyncExamples(memory.examples, self._threads)
+        self.passages = AsyncPassages(memory.passages, self._threads)
         self.sessions = AsyncSessions(memory.sessions, self._threads)
+        self.tools = AsyncTools(memory.tools, self._threads)
 
     @classmethod
     async def open(
@@ -216,6 +221,7 @@ class AsyncMemory:
         as_of: datetime | str | None = None,
         history: Sequence[str | ChatMessage] | None = None,
         max_tokens: int | None = None,
+        budget: Mapping[Kind | str, int] | None = None,
         explain: bool = False,
         this_session: bool = False,
         shared: bool = False,
@@ -233,6 +239,7 @@ class AsyncMemory:
             as_of=as_of,
             history=history,
             max_tokens=max_tokens,
+            budget=budget,
             explain=explain,
             this_session=this_session,
             shared=shared,
@@ -304,6 +311,10 @@ class AsyncMemory:
     ) -> None:
         """See `Memory.reindex`."""
         return await self._run(self._memory.reindex, embedder=embedder, progress=progress)
+
+    async def enable(self, task: Task | str, *, progress: Progress | None = None) -> bool:
+        """See `Memory.enable`."""
+        return await self._run(self._memory.enable, task, progress=progress)
 
     async def retire(self) -> builtins.list[str]:
         """See `Memory.retire`."""

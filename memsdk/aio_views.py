@@ -11,6 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar, overload
 from uuid import UUID
 
+from memsdk.aio_passages import AsyncPassages
+from memsdk.aio_shelves import AsyncExamples, AsyncTools
 from memsdk.documents import DocumentShelf, OnSource, Source
 from memsdk.errors import ClosedError
 from memsdk.messages import ChatMessage
@@ -101,7 +103,10 @@ class AsyncScopedMemory:
         self.scope = view.scope
         self._run = threads.run
         self.documents = AsyncDocuments(view.documents, threads)
+        self.examples = AsyncExamples(view.examples, threads)
+        self.passages = AsyncPassages(view.passages, threads)
         self.sessions = AsyncSessions(view.sessions, threads)
+        self.tools = AsyncTools(view.tools, threads)
 
     @overload
     async def remember(  # type: ignore[overload-overlap]  # a str is a sequence of str
@@ -170,6 +175,7 @@ class AsyncScopedMemory:
         as_of: datetime | str | None = None,
         history: Sequence[str | ChatMessage] | None = None,
         max_tokens: int | None = None,
+        budget: Mapping[Kind | str, int] | None = None,
         explain: bool = False,
         this_session: bool = False,
     ) -> Recall:
@@ -183,6 +189,7 @@ class AsyncScopedMemory:
             as_of=as_of,
             history=history,
             max_tokens=max_tokens,
+            budget=budget,
             explain=explain,
             this_session=this_session,
         )

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from memsdk.models import Kind, Record
+from memsdk.shelf_texts import example_line, tool_line, tool_parameters, tool_requests, tool_words
 
-COMPOSITION = "1"
+COMPOSITION = "2"
 """Part of every fingerprint: change it with anything below that changes what is indexed."""
 
 CONTEXT = {-2: 0.3, -1: 0.6, 1: 0.4, 2: 0.2}
@@ -52,9 +53,11 @@ class Composed:
         line: the text that is embedded; cut into parts where it is too long for the embedder.
         context: neighbours' lines and the weights of their vectors; empty for records without neighbours.
         lexical: the texts that are searched by word.
+        also: further lines that the record is found by, each with a vector of its own.
     """
 
     line: str
+    also: tuple[str, ...] = ()
     context: tuple[tuple[str, float], ...] = ()
     lexical: tuple[LexicalText, ...] = ()
 
@@ -66,6 +69,10 @@ def compose(record: Record, *, before: Sequence[Record] = (), after: Sequence[Re
         before: the turns before it in its session, oldest first.
         after: the turns after it, oldest first.
     """
+    if record.kind is Kind.TOOL:
+        return _compose_tool(record)
+    if record.kind is Kind.EXAMPLE:
+        return _compose_example(record)
     if record.kind is not Kind.MEMORY:
         text = chunk_text(record)
         return Composed(line=text, lexical=(LexicalText(text=text, average_length=256, b=0.75, weight=1.0),))
@@ -81,6 +88,26 @@ def compose(record: Record, *, before: Sequence[Record] = (), after: Sequence[Re
             LexicalText(text=_window(line, turns), average_length=80, b=0.75, weight=0.65),
         ),
     )
+
+
+def _compose_tool(record: Record) -> Composed:
+    """A tool: its words, what is said of its parameters at a tenth, and its example requests as vectors of their own."""
+    texts = [(tool_words(record), 0.9), (tool_parameters(record), 0.1)]
+    return Composed(
+        line=tool_line(record),
+        also=tuple(tool_requests(record)),
+        lexical=tuple(
+            LexicalText(text=text, average_length=25, b=0.75, weight=weight)
+            for text, weight in texts
+            if text.strip()
+        ),
+    )
+
+
+def _compose_example(record: Record) -> Composed:
+    """An example is looked for with inputs, so its input stands for it."""
+    line = example_line(record)
+    return Composed(line=line, lexical=(LexicalText(text=line, average_length=40, b=0.75, weight=1.0),))
 
 
 def _window(line: str, turns: dict[int, Record]) -> str:

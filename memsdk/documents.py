@@ -18,6 +18,7 @@ from memsdk.errors import IngestError, InvalidInputError
 from memsdk.models import Document, Draft, Forgotten, IngestReport, Kind, Metadata, Scope
 from memsdk.ports import Change, Message, Parsed, Whose
 from memsdk.remembering import changes_of
+from memsdk.shelving import shelve
 
 if TYPE_CHECKING:
     from memsdk.memory import Memory
@@ -42,6 +43,9 @@ class _Tally:
     unchanged: list[Document] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     messages: int = 0
+    tools: int = 0
+    examples: int = 0
+    shelved: int = 0  # files of tools or examples
     chunks_added: int = 0
     chunks_removed: int = 0
 
@@ -53,6 +57,8 @@ class _Tally:
             unchanged=tuple(self.unchanged),
             failed=tuple(self.failed),
             messages=self.messages,
+            tools=self.tools,
+            examples=self.examples,
             chunks_added=self.chunks_added,
             chunks_removed=self.chunks_removed,
         )
@@ -87,7 +93,8 @@ class DocumentShelf:
         A file that can't be read is listed in the report's `failed`, and the others are read.
 
         Args:
-            sources: files or folders: md, txt, rst, html, pdf, docx, csv, json, jsonl, source code, chat exports.
+            sources: files or folders: md, txt, rst, html, pdf, docx, csv, json, jsonl, source code, chat exports; lists of
+                tools and of solved examples go to `memory.tools` and `memory.examples`.
             text: a document given as it is, with its `title` and, to recognise it next time, a `key` (else the title).
             media_type: how to read `text`, such as text/markdown.
             on_source: called after each source is kept.
@@ -115,9 +122,12 @@ class DocumentShelf:
             if title is not None or key is not None:
                 raise InvalidInputError("title and key go with text; a file has its own name and path")
             everything = _read(parts, inputs.clean_paths(sources), tally)
-        for group in _grouped(parts, everything, scope=scope, metadata=extra):
+        prose = self._shelving(everything, scope=scope, metadata=extra, tally=tally, on_source=on_source)
+        for group in _grouped(parts, prose, scope=scope, metadata=extra):
             self._store(parts, group, scope=scope, tally=tally, on_source=on_source)
-        if tally.failed and not (tally.added or tally.updated or tally.unchanged or tally.messages):
+        if tally.failed and not (
+            tally.added or tally.updated or tally.unchanged or tally.messages or tally.shelved
+        ):
             raise IngestError("; ".join(f"{source}: {problem}" for source, problem in tally.failed[:5]))
         return tally.report()
 
@@ -154,6 +164,32 @@ class DocumentShelf:
                 raise InvalidInputError("a scoped view fills in user_id and agent_id; leave them out")
             return Scope(user_id=self._bound.user_id, agent_id=self._bound.agent_id)
         return self._memory._scope(user_id=user_id, agent_id=agent_id, session_id=None, shared=shared)  # noqa: SLF001
+
+    def _shelving(
+        self,
+        sources: Iterator[Parsed],
+        *,
+        scope: Scope,
+        metadata: Metadata,
+        tally: _Tally,
+        on_source: OnSource | None,
+    ) -> Iterator[Parsed]:
+        """The sources that are prose or chats; tools and examples go to their own shelves on the way."""
+        for parsed in sources:
+            if not (parsed.tools or parsed.examples):
+                yield parsed
+                continue
+            try:
+                written = shelve(self._memory, parsed, scope=scope, metadata=metadata)
+            except InvalidInputError as error:
+                tally.failed.append((parsed.key, str(error)))
+                continue
+            tally.shelved += 1
+            changed = sum(item.outcome != "unchanged" for item in written)
+            tally.tools += changed if parsed.tools else 0
+            tally.examples += changed if parsed.examples else 0
+            if on_source is not None:
+                on_source(parsed.key, len(written))
 
     def _store(
         self, parts: Parts, group: Sequence[_Cut], *, scope: Scope, tally: _Tally, on_source: OnSource | None

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from memsdk.errors import IndexingError
 from memsdk.forking import renew_in_child
-from memsdk.models import Point
+from memsdk.models import TASK_OF, Kind, Point, Task
 from memsdk.payloads import Hasher
 from memsdk.pointing import LineVectors, PointBuilder
 from memsdk.ports import (
@@ -165,6 +165,7 @@ class Indexer:
 
     def put(self, states: Sequence[Indexable], *, serving: Serving) -> list[int]:
         """Make these spaces hold exactly the states' points; returns how many points each has."""
+        self.put_twins(states, serving=serving)  # first: where a record's own points are, these are too
         prepared = self.builder(serving).prepare(states)
         counted = list(zip(states, prepared.counts, strict=True))
         gone = [state.id for state, count in counted if count < state.points or not (count or state.points)]
@@ -192,6 +193,24 @@ class Indexer:
                 each.result()
         reach("index-updated")
         return prepared.counts
+
+    def put_twins(self, states: Sequence[Indexable], *, serving: Serving) -> None:
+        """Make the space for conversations, where it is one of its own, hold exactly the documents among these states."""
+        if serving.twin is None:
+            return
+        documents = [
+            state for state in states if state.revisions and state.revisions[0].kind is Kind.DOCUMENT
+        ]
+        prepared = self.builder(serving).prepare(documents, tasks={**TASK_OF, Kind.DOCUMENT: Task.CONVSEARCH})
+        gone = [state.id for state in states if not state.revisions]
+        gone += [
+            state.id for state, count in zip(documents, prepared.counts, strict=True) if count < state.points
+        ]
+        if gone:
+            self._index.delete(serving.twin, gone)
+        points = [point for group in prepared.points() for point in group]
+        if points:
+            self._index.upsert(serving.twin, points)
 
     def _send(
         self, groups: Sequence[Sequence[Point]], states: Sequence[Indexable], *, serving: Serving

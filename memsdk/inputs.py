@@ -15,7 +15,7 @@ from pydantic import JsonValue
 
 from memsdk.errors import InvalidInputError, ScopeError
 from memsdk.filters import as_time
-from memsdk.models import Kind, Scope
+from memsdk.models import Kind, Scope, Task
 
 MAX_TEXT_CHARS = 1_000_000
 MAX_QUERY_CHARS = 100_000
@@ -223,6 +223,20 @@ def clean_score(score: object) -> float | None:
     return float(score)
 
 
+def clean_share(value: object, *, what: str, default: float) -> float:
+    """A share from 0 to 1; None is the default."""
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InvalidInputError(f"{what} is {value!r:.40}, expected a number from 0 to 1")
+    return float(value)
+
+
+def clean_budget(max_tokens: object) -> int | None:
+    """A budget in tokens; None is none."""
+    return None if max_tokens is None else clean_limit(max_tokens, what="max_tokens", most=10**7)
+
+
 def clean_age(older_than: object, *, now: datetime) -> datetime | None:
     """The time before which records are older than this; None stays None."""
     if older_than is None:
@@ -249,6 +263,15 @@ def clean_kinds(kinds: object, *, default: tuple[Kind, ...]) -> tuple[Kind, ...]
     if not chosen:
         raise InvalidInputError(f"kinds is empty; leave it out, or name some of {_names(Kind)}")
     return chosen
+
+
+def clean_task(task: object) -> Task:
+    """A task that a store can enable, by enum or by name."""
+    if task != Task.CONVSEARCH:
+        raise InvalidInputError(
+            f"task is {task!r:.40}; convsearch is the one to enable, the others serve in every store"
+        )
+    return Task.CONVSEARCH
 
 
 def check_unicode(value: str, *, what: str) -> None:

@@ -13,15 +13,18 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from memsdk import filters as filter_language
-from memsdk import inputs, transfer
+from memsdk import gathering, inputs, transfer
 from memsdk.documents import DocumentShelf
 from memsdk.errors import ClosedError, InvalidInputError
+from memsdk.examples import ExampleShelf
 from memsdk.messages import ChatMessage, clean_history, drafts_of
-from memsdk.models import Draft, Forgotten, Kind, Record, Scope, Stats, Verification
+from memsdk.models import Draft, Forgotten, Kind, Record, Scope, Stats, Task, Verification
+from memsdk.passages import PassageShelf
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
 from memsdk.scoped import ScopedMemory
 from memsdk.sessions import SessionShelf
+from memsdk.tools import ToolShelf
 from memsdk.verification import Progress
 
 if TYPE_CHECKING:
@@ -49,7 +52,10 @@ class Memory:
         """Use `Memory.open`."""
         self._open_parts: Parts | None = parts
         self.documents = DocumentShelf(self)
+        self.examples = ExampleShelf(self)
+        self.passages = PassageShelf(self)
         self.sessions = SessionShelf(self)
+        self.tools = ToolShelf(self)
 
     @classmethod
     def open(
@@ -241,6 +247,7 @@ class Memory:
         as_of: datetime | str | None = None,
         history: Sequence[str | ChatMessage] | None = None,
         max_tokens: int | None = None,
+        budget: Mapping[Kind | str, int] | None = None,
         explain: bool = False,
         this_session: bool = False,
         shared: bool = False,
@@ -251,11 +258,13 @@ class Memory:
             user_id: whose; without it only shared records are found.
             agent_id: sees that agent's records and those of none.
             kinds: which kinds to search; memories and documents by default.
-            k: how many hits at most, 1 to 1,000.
+            k: how many hits at most, 1 to 1,000; of each kind, where a `budget` is given.
             filters: `{"tag": "x", "n": {"$gte": 3}, "$or": [...]}`; see `memsdk.filters`.
             as_of: search what was current at that time: created by then, not yet superseded, updated or expired.
-            history: the turns before the query; their end is joined to it.
+            history: the turns before the query, oldest first; each counts half of the one after it. See `enable`.
             max_tokens: the budget that `Recall.render()` keeps.
+            budget: tokens by kind, such as `{"tool": 400}`: each kind then has its own hits and its own section, the
+                kinds without a share in what `max_tokens` leaves them.
             explain: fill each hit's `why`.
             this_session: only records of `session_id`; otherwise a session is no border for reading.
             shared: says that a missing user_id is meant, where the store requires one.
@@ -280,7 +289,11 @@ class Memory:
             else inputs.clean_limit(max_tokens, what="max_tokens", most=10**7),
             explain=explain,
         )
-        recall, entry = parts.recaller.recall(question, id=uuid7())
+        shares = gathering.clean_budget(budget, kinds=question.kinds)
+        if shares:
+            recall, entry = gathering.gather(parts.recaller, question, id=uuid7(), budget=shares)
+        else:
+            recall, entry = parts.recaller.recall(question, id=uuid7())
         if parts.settings.log_recalls:
             parts.background.record(entry)
         return recall
@@ -363,6 +376,18 @@ class Memory:
     ) -> None:
         """Build all vectors anew, with another embedder if one is given, while the old ones serve; then switch."""
         self._parts.reindex(embedder, progress=progress)
+
+    def enable(self, task: Task | str, *, progress: Progress | None = None) -> bool:
+        """Index documents for `convsearch` too, so that `recall(..., history=...)` searches them as it was trained to.
+
+        The space is built while the others serve, and costs the embedding of every document. Where the embedder has no
+        prefixes, all tasks share one space and nothing is built. Without it, a recall with a history searches the
+        documents' own space. Returns False where the task serves already.
+
+        Raises:
+            InvalidInputError: no such task, or one that needs no enabling.
+        """
+        return self._parts.enable(inputs.clean_task(task), progress=progress)
 
     def retire(self) -> builtins.list[str]:
         """Drop the vectors that no task uses any more, after a `reindex`; returns the collections' names.

@@ -81,12 +81,15 @@ class Record(_Frozen):
     kind: Kind
     text: str
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    data: dict[str, JsonValue] = Field(
+        default_factory=dict
+    )  # what a shelf keeps beside the text; not filtered on
     user_id: str | None = None
     agent_id: str | None = None
     session_id: str | None = None
     role: str | None = None
-    name: str | None = None
-    title: str | None = None  # of the document a chunk is cut from
+    name: str | None = None  # who said it; a tool's name, an example's task
+    title: str | None = None  # of the document a chunk is cut from; a tool's server or group
     section: tuple[str, ...] = ()  # the headings above a chunk, outermost first
     source_id: UUID | None = None  # the document a chunk belongs to
     position: int | None = None  # 0-based place in its session or document
@@ -118,6 +121,17 @@ class Hit(Record):
     score: float
     why: Why | None = None
 
+    @property
+    def schema(self) -> dict[str, JsonValue] | None:  # type: ignore[override]  # pydantic's own is long deprecated
+        """A tool's name, description and parameters (a JSON Schema); None for other kinds."""
+        found = self.data.get("schema")
+        return found if self.kind is Kind.TOOL and isinstance(found, dict) else None
+
+    @property
+    def source(self) -> str | None:
+        """The server or group that a tool came with; None for other kinds."""
+        return self.title if self.kind is Kind.TOOL else None
+
 
 class Session(_Frozen):
     """One conversation of one user."""
@@ -127,6 +141,18 @@ class Session(_Frozen):
     records: int
     started_at: datetime
     last_at: datetime
+
+
+class Stream(_Frozen):
+    """One growing text of `memory.passages`, and how long it is."""
+
+    name: str
+    user_id: str | None = None
+    agent_id: str | None = None
+    chunks: int
+    chars: int  # where the next text begins
+    started_at: datetime
+    grew_at: datetime
 
 
 class Document(_Frozen):
@@ -247,6 +273,24 @@ class Verification(_Frozen):
         return not (self.differences or self.integrity or self.pending)
 
 
+class Synced(_Frozen):
+    """What `tools.sync` did, by the tools' names."""
+
+    added: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+
+
+class ExampleReport(_Frozen):
+    """What one `examples.ingest` did, an example at a time."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0  # known already
+    skipped: int = 0  # scored too low, or of a chat log and approved by nobody
+
+
 class IngestReport(_Frozen):
     """What one `documents.ingest` did, a source at a time."""
 
@@ -254,6 +298,8 @@ class IngestReport(_Frozen):
     updated: tuple[Document, ...] = ()
     unchanged: tuple[Document, ...] = ()
     messages: int = 0  # chat messages remembered from chat exports
+    tools: int = 0  # added or changed, from lists of tools
+    examples: int = 0  # added or changed, from files of solved examples
     chunks_added: int = 0
     chunks_removed: int = 0
     failed: tuple[tuple[str, str], ...] = ()  # (source, what was wrong with it)
@@ -270,6 +316,7 @@ class Draft:
     text: str
     scope: Scope
     metadata: Metadata = field(default_factory=dict)
+    data: Metadata = field(default_factory=dict)
     role: str | None = None
     name: str | None = None
     title: str | None = None

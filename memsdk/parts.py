@@ -13,9 +13,9 @@ from memsdk.errors import InvalidInputError, StoreError
 from memsdk.forgetting import Forgetter
 from memsdk.indexing import BATCH, Indexer
 from memsdk.inputs import refuse_inside
-from memsdk.models import Stats
+from memsdk.models import Stats, Task
 from memsdk.payloads import Hasher
-from memsdk.ports import Chunker, Clock, Embedder, Index, Reader, Store
+from memsdk.ports import Chunker, Clock, Embedder, Index, LexicalEncoder, Reader, Store
 from memsdk.recalling import Recaller
 from memsdk.reindexing import Rebuilder
 from memsdk.remembering import Writer
@@ -50,6 +50,7 @@ class Parts:
     verifier: Verifier
     rebuilder: Rebuilder
     reader: Reader
+    lexical: LexicalEncoder
     chunker: Callable[[Serving], Chunker]
     load: Callable[[str | Path | Embedder | None], Embedder]
 
@@ -104,6 +105,13 @@ class Parts:
         else:
             self.rebuilder.rebuild(chosen, progress=progress)
             self.serving.adopt(chosen)
+
+    def enable(self, task: Task, *, progress: Progress | None) -> bool:
+        """Build and serve the space of one more task; False where it serves already."""
+        if task in self.serving.current().spaces:
+            return False
+        self.rebuilder.enable(task, progress=progress)
+        return True
 
     def optimize(self) -> bool:
         """Build graphs where that pays; True if one was built."""

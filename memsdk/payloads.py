@@ -97,8 +97,18 @@ def filterable(record: Record) -> dict[str, JsonValue]:
         "source_id": str(record.source_id) if record.source_id else None,
         "occurred_at": record.occurred_at.isoformat(),
         "created_at": record.created_at.isoformat(),
+        "passage": _place(record) if record.kind is Kind.PASSAGE else None,
     }
     return {**record.metadata, **{name: value for name, value in own.items() if value is not None}}
+
+
+def _place(record: Record) -> dict[str, JsonValue]:
+    """Which stream a passage is of, and the character at which it ends: recall keeps to what came before."""
+    start = record.data.get("start")
+    return {
+        "stream": record.data.get("stream"),
+        "end": (start if isinstance(start, int) else 0) + len(record.text),
+    }
 
 
 def visible(

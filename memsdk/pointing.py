@@ -15,7 +15,7 @@ import numpy as np
 
 from memsdk.composing import Composed, compose
 from memsdk.forking import renew_in_child
-from memsdk.models import TASK_OF, Point, Record, Side, SparseVector, Task
+from memsdk.models import TASK_OF, Kind, Point, Record, Side, SparseVector, Task
 from memsdk.payloads import Hasher, payload_of
 from memsdk.ports import Chunker, Embedder, Indexable, LexicalEncoder, Section
 from memsdk.spaces import DENSE, SPARSE
@@ -88,18 +88,23 @@ class PointBuilder:
         self._hasher = hasher
         self._lines = lines
 
-    def prepare(self, states: Sequence[Indexable]) -> Prepared:
-        """Compose, cut and embed all states together; their points are made when they are asked for."""
+    def prepare(self, states: Sequence[Indexable], *, tasks: Mapping[Kind, Task] = TASK_OF) -> Prepared:
+        """Compose, cut and embed all states together; their points are made when they are asked for.
+
+        Args:
+            tasks: whose key prefix each kind is embedded with.
+        """
         plans = [self._plan(state) for state in states]
         wanted: dict[Task, list[str]] = {}
         for plan in chain.from_iterable(plans):
-            lines = wanted.setdefault(TASK_OF[plan.record.kind], [])
+            lines = wanted.setdefault(tasks[plan.record.kind], [])
             lines += [*plan.parts, *(text for text, _ in plan.composed.context)]
         vectors = {
             task: self._lines.embed(lines, embedder=self._embedder, task=task)
             for task, lines in wanted.items()
         }
-        return Prepared(plans, vectors=vectors, lexical=self._lexical, hasher=self._hasher)
+        by_kind = {kind: vectors[task] for kind, task in tasks.items() if task in vectors}
+        return Prepared(plans, vectors=by_kind, lexical=self._lexical, hasher=self._hasher)
 
     def _plan(self, state: Indexable) -> list[_Planned]:
         previous = state.before[-1].id if state.before else None
@@ -111,7 +116,7 @@ class PointBuilder:
                 _Planned(
                     record=revision,
                     composed=composed,
-                    parts=self._cut(composed.line),
+                    parts=tuple(part for line in (composed.line, *composed.also) for part in self._cut(line)),
                     until=later,
                     previous=previous,
                     stamp=state.seq,
@@ -142,7 +147,7 @@ class Prepared:
         self,
         plans: Sequence[Sequence[_Planned]],
         *,
-        vectors: Mapping[Task, Mapping[str, Vector]],
+        vectors: Mapping[Kind, Mapping[str, Vector]],
         lexical: LexicalEncoder,
         hasher: Hasher,
     ) -> None:
@@ -189,7 +194,7 @@ class Prepared:
             parts=parts,
             hasher=self._hasher,
         )
-        vectors = self._vectors[TASK_OF[plan.record.kind]]
+        vectors = self._vectors[plan.record.kind]
         context = sum((weight * vectors[text] for text, weight in plan.composed.context), np.float32(0))
         points = []
         for number, part in enumerate(plan.parts):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from memsdk.errors import QueryVersionError
 from memsdk.forking import renew_in_child
-from memsdk.models import TASK_OF, Kind, QueryVersion, Task
+from memsdk.models import Kind, QueryVersion, Task
 from memsdk.ports import Embedder, Space
 from memsdk.ranking import DEFAULT_WEIGHTS, Weights
 
@@ -31,6 +31,7 @@ class QueryWay:
         version: the query version's id; for the store's own encoder the fingerprint of the space.
     """
 
+    task: Task
     version: str
     embedder: Embedder
     prefix: str
@@ -94,19 +95,22 @@ class QueryVersionsInUse:
         return own or self._versions.get((task, None))
 
     def way(
-        self, kind: Kind, *, user_id: str | None, base: Embedder, spaces: Mapping[Task, Space]
+        self, kind: Kind, *, task: Task, user_id: str | None, base: Embedder, spaces: Mapping[Task, Space]
     ) -> QueryWay:
-        """How this user's queries for the kind are embedded.
+        """How this user's queries for the kind are embedded, as that task's.
 
         Raises:
             QueryVersionError: the version that serves names another fingerprint, or its folder is not whole.
         """
-        task = TASK_OF[kind]
         prefix = base.spec.prefixes.get(task, ("", ""))[0]
         version = self.of(task, user_id)
         if version is None:
             return QueryWay(
-                version=spaces[task].fingerprint, embedder=base, prefix=prefix, weights=DEFAULT_WEIGHTS[kind]
+                task=task,
+                version=spaces[task].fingerprint,
+                embedder=base,
+                prefix=prefix,
+                weights=DEFAULT_WEIGHTS[kind],
             )
         if version.fingerprint != spaces[task].fingerprint:
             raise QueryVersionError(
@@ -116,6 +120,7 @@ class QueryVersionsInUse:
             )
         share = version.dense_weight
         return QueryWay(
+            task=task,
             version=version.id,
             embedder=self._load(version, base),
             prefix=prefix,

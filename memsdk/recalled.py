@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from typing import overload
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from memsdk.errors import InvalidInputError
 from memsdk.models import Hit, Kind
 from memsdk.ports import TokenCounter
-
-HEADINGS = {
-    Kind.MEMORY: "Memories",
-    Kind.DOCUMENT: "Documents",
-    Kind.EXAMPLE: "Examples",
-    Kind.TOOL: "Tools",
-    Kind.PASSAGE: "Passages",
-}
+from memsdk.rendering import Count, fit, fit_sections, layout
 
 
 class Recall(BaseModel):
-    """One answered query: a sequence of hits, best first.
+    """One answered query: a sequence of hits, best first; over several shelves, best first within each kind.
 
     Attributes:
         id: what `feedback` refers to.
+        budget: tokens by kind, for `render`.
         embed_s: seconds that embedding the query took; the rest of `total_s` is memsdk's own.
     """
 
@@ -39,6 +33,7 @@ class Recall(BaseModel):
     at: datetime
     query_version: str
     max_tokens: int | None = None
+    budget: dict[Kind, int] = Field(default_factory=dict)
     tokenizer: str = "cl100k_base"
     embed_s: float = 0.0
     total_s: float = 0.0
@@ -67,63 +62,34 @@ class Recall(BaseModel):
         """The hits as text for a prompt, best first, a heading a kind, never above `max_tokens`.
 
         A hit that does not fit is left out, and smaller ones after it are still tried; where not even the best one
-        fits it is cut at a word; a budget of 0 or less gives an empty text. Tokens are counted with tiktoken (offline; see the `tokenizer` setting) or `counter`.
+        fits it is cut at a word; a budget of 0 or less gives an empty text. Of a recall with a `budget` each kind keeps
+        to its share of the tokens, too. Tokens are counted with tiktoken (offline; see the `tokenizer` setting) or `counter`.
         """
         budget = self.max_tokens if max_tokens is None else max_tokens
         if budget is None:
-            return _layout(self.hits)
+            return self._whole((counter or counter_of(self.tokenizer)).count if self.budget else len)
         if isinstance(budget, bool) or not isinstance(budget, int):
             raise InvalidInputError(f"max_tokens is {budget!r:.40}, expected a whole number")
         if budget <= 0 or not self.hits:
             return ""
-        count = (counter or _counter(self.tokenizer)).count
-        return _fit(self.hits, budget=budget, count=count)
+        return self._fitted(budget, (counter or counter_of(self.tokenizer)).count)
 
+    def _whole(self, count: Count) -> str:
+        """All of it; a recall of one shelf has its own way."""
+        if self.budget:
+            return fit_sections(self.hits, shares=self.budget, total=None, count=count)
+        return layout(self.hits)
 
-def _fit(hits: tuple[Hit, ...], *, budget: int, count: Callable[[str], int]) -> str:
-    chosen: list[Hit] = []
-    used = 0
-    for hit in hits:
-        cost = count(_line(hit)) + 1  # its newline
-        if used + cost > budget:
-            continue
-        chosen.append(hit)
-        used += cost
-    while chosen and count(_layout(tuple(chosen))) > budget:  # headings count too
-        chosen.pop()
-    return _layout(tuple(chosen)) if chosen else _cut(hits[0], budget=budget, count=count)
-
-
-def _cut(hit: Hit, *, budget: int, count: Callable[[str], int]) -> str:
-    """The longest run of whole words of the hit that fits."""
-    words = _line(hit).split(" ")
-    fits, too_many = 0, len(words) + 1
-    while too_many - fits > 1:
-        middle = (fits + too_many) // 2
-        if count(" ".join(words[:middle])) <= budget:
-            fits = middle
-        else:
-            too_many = middle
-    return " ".join(words[:fits])
-
-
-def _layout(hits: tuple[Hit, ...]) -> str:
-    kinds = dict.fromkeys(hit.kind for hit in hits)
-    blocks = [[f"## {HEADINGS[kind]}", *(_line(hit) for hit in hits if hit.kind is kind)] for kind in kinds]
-    return "\n\n".join("\n".join(block) for block in blocks)
-
-
-def _line(hit: Hit) -> str:
-    if hit.kind is Kind.DOCUMENT:
-        where = " > ".join(part for part in (hit.title, *hit.section) if part)
-        return f"- [{where}] {hit.text}" if where else f"- {hit.text}"
-    speaker = hit.name or hit.role
-    said = f"{speaker}: {hit.text}" if speaker else hit.text
-    return f"- ({hit.occurred_at:%Y-%m-%d}) {said}"
+    def _fitted(self, budget: int, count: Count) -> str:
+        """What fits; a recall of one shelf has its own way."""
+        if self.budget:
+            return fit_sections(self.hits, shares=self.budget, total=budget, count=count)
+        return fit(self.hits, budget=budget, count=count)
 
 
 @cache
-def _counter(tokenizer: str) -> TokenCounter:
-    from memsdk.wiring import token_counter  # the one place that names concrete classes
+def counter_of(tokenizer: str) -> TokenCounter:
+    """The counter of that name, loaded once."""
+    from memsdk import wiring  # the one place that names concrete classes
 
-    return token_counter(tokenizer)
+    return wiring.token_counter(tokenizer)

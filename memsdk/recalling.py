@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from memsdk import conversing
 from memsdk.filters import Filter, matches
 from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side
 from memsdk.payloads import RECORD, REVISION, Hasher, filterable, visible
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-MOST_HISTORY_CHARS = 2_000
+MOST_HISTORY_CHARS = 2_000  # that are kept of a history in the recall log
 FIELDS = (RECORD, REVISION)
 
 
@@ -53,9 +54,9 @@ class Question:
     explain: bool = False
 
     @property
-    def text(self) -> str:
-        """What is searched for: the query, after the end of the history where one is given."""
-        return with_history(self.query, self.history)
+    def turns(self) -> tuple[str, ...]:
+        """What is searched for: the query, and the turns before it that count, the latest first."""
+        return (self.query, *conversing.considered(self.history))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +105,10 @@ class Recaller:
         began = time.perf_counter()
         now = self._clock.now()
         serving = serving or self._serving.current()
-        ways = {kind: serving.way(kind, user_id=question.scope.user_id) for kind in question.kinds}
+        ways = {
+            kind: serving.way(kind, user_id=question.scope.user_id, amid=bool(question.history))
+            for kind in question.kinds
+        }
         vectors, embed_s = self._embed(question, ways=ways)
         searches = self._search(
             question, vectors=vectors, ways=ways, serving=serving, at=question.as_of or now
@@ -132,9 +136,10 @@ class Recaller:
         """The query's vector by prefix and version, and the seconds that took."""
         began = time.perf_counter()
         vectors: dict[tuple[str, str], Vector] = {}
-        for kind, way in ways.items():
+        for way in ways.values():
             if way.key not in vectors:
-                (vectors[way.key],) = way.embedder.embed([question.text], task=TASK_OF[kind], side=Side.QUERY)
+                turns = way.embedder.embed(question.turns, task=way.task, side=Side.QUERY)
+                vectors[way.key] = conversing.mixed(turns) if question.history else turns[0]
         return vectors, time.perf_counter() - began
 
     def _search(
@@ -147,10 +152,10 @@ class Recaller:
         at: datetime,
     ) -> list[_Search]:
         """What each space found. Kinds that share space, query vector and weights are searched together."""
-        words = self._lexical.encode_query(question.text)
+        words = conversing.mixed_terms([self._lexical.encode_query(turn) for turn in question.turns])
         alike: dict[tuple[str, tuple[str, str], Weights], list[Kind]] = {}
         for kind, way in ways.items():
-            alike.setdefault((serving.collection(kind), way.key, way.weights), []).append(kind)
+            alike.setdefault((serving.spaces[way.task].collection, way.key, way.weights), []).append(kind)
         searches = []
         for (collection, query, weights), kinds in alike.items():
             legs = [Leg(name=DENSE, dense=vectors[query])]
@@ -255,7 +260,7 @@ class Recaller:
 
 
 def with_history(query: str, history: Sequence[str]) -> str:
-    """The text that is embedded for a query: the end of the turns before it, then the query."""
+    """A query and the end of the turns before it as one text: what a row of training asks."""
     past = "\n".join(history)[-MOST_HISTORY_CHARS:]
     return f"{past}\n{query}" if past else query
 

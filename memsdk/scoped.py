@@ -10,10 +10,13 @@ from uuid import UUID
 
 from memsdk.documents import DocumentShelf
 from memsdk.errors import InvalidInputError
+from memsdk.examples import ExampleShelf
 from memsdk.messages import ChatMessage
 from memsdk.models import Forgotten, Kind, Record, Scope
+from memsdk.passages import PassageShelf
 from memsdk.recalled import Recall
 from memsdk.sessions import SessionShelf
+from memsdk.tools import ToolShelf
 
 if TYPE_CHECKING:
     from memsdk.access import Access
@@ -32,7 +35,10 @@ class ScopedMemory:
         self._own_agent = None if scope.agent_id is None else (scope.agent_id,)
         self._seen_agents = None if scope.agent_id is None else (scope.agent_id, None)
         self.documents = DocumentShelf(memory, scope=scope)
+        self.examples = ExampleShelf(memory, scope=scope)
+        self.passages = PassageShelf(memory, scope=scope)
         self.sessions = SessionShelf(memory, users=self._own, agents=self._seen_agents)
+        self.tools = ToolShelf(memory, scope=scope)
 
     @overload
     def remember(  # type: ignore[overload-overlap]  # a str is a sequence of str
@@ -78,13 +84,14 @@ class ScopedMemory:
         as_of: datetime | str | None = None,
         history: Sequence[str | ChatMessage] | None = None,
         max_tokens: int | None = None,
+        budget: Mapping[Kind | str, int] | None = None,
         explain: bool = False,
         this_session: bool = False,
     ) -> Recall:
         """See `Memory.recall`."""
         return self._memory.recall(
             query, user_id=self.scope.user_id, agent_id=self.scope.agent_id, session_id=self.scope.session_id,
-            kinds=kinds, k=k, filters=filters, as_of=as_of, history=history, max_tokens=max_tokens, explain=explain,
+            kinds=kinds, k=k, filters=filters, as_of=as_of, history=history, max_tokens=max_tokens, budget=budget, explain=explain,
             this_session=this_session, shared=self._shared,
         )  # fmt: skip
 

@@ -27,14 +27,33 @@ class Serving:
     epoch: int
     versions: QueryVersionsInUse | None = None
 
-    def collection(self, kind: Kind) -> str:
-        """Where records of this kind are searched."""
-        return self.spaces[TASK_OF[kind]].collection
+    def task(self, kind: Kind, *, amid: bool = False) -> Task:
+        """The task that a search for this kind is; amid a conversation, where the store has enabled that, another."""
+        is_convsearch = amid and kind is Kind.DOCUMENT and Task.CONVSEARCH in self.spaces
+        return Task.CONVSEARCH if is_convsearch else TASK_OF[kind]
 
-    def way(self, kind: Kind, *, user_id: str | None) -> QueryWay:
+    def collection(self, kind: Kind, *, amid: bool = False) -> str:
+        """Where records of this kind are searched."""
+        return self.spaces[self.task(kind, amid=amid)].collection
+
+    @property
+    def twin(self) -> str | None:
+        """Where documents are indexed a second time, for conversations; None where their own space serves for that too."""
+        space = self.spaces.get(Task.CONVSEARCH)
+        return None if space is None or space.collection in self.own else space.collection
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The collections of the kinds themselves, each once."""
+        kept = (space.collection for task, space in self.spaces.items() if task is not Task.CONVSEARCH)
+        return tuple(dict.fromkeys(kept))
+
+    def way(self, kind: Kind, *, user_id: str | None, amid: bool = False) -> QueryWay:
         """How this user's queries for the kind are embedded and its legs weighed. Raises QueryVersionError."""
         versions = self.versions or _NO_VERSIONS
-        return versions.way(kind, user_id=user_id, base=self.embedder, spaces=self.spaces)
+        return versions.way(
+            kind, task=self.task(kind, amid=amid), user_id=user_id, base=self.embedder, spaces=self.spaces
+        )
 
     def trying(self, version: QueryVersion, embedder: Embedder) -> Serving:
         """The same, with this version in its place: to see what it would find."""
@@ -133,8 +152,14 @@ class ServingSpaces:
             return self._serving
 
     def fingerprints(self, spec: EmbedderSpec) -> dict[Task, str]:
-        """The fingerprint of every task that records have, under this embedder."""
-        return {task: self._fingerprint(spec, task) for task in dict.fromkeys(TASK_OF.values())}
+        """The fingerprint of every task that records have or the store enabled, under this embedder."""
+        active = self._spaces.active()
+        enabled = () if active is None else tuple(active[1])  # such as convsearch, which is no kind's own
+        return {task: self._fingerprint(spec, task) for task in dict.fromkeys((*TASK_OF.values(), *enabled))}
+
+    def fingerprint(self, spec: EmbedderSpec, task: Task) -> str:
+        """The fingerprint of one task under this embedder."""
+        return self._fingerprint(spec, task)
 
     def ensure(self, spec: EmbedderSpec, spaces: Mapping[Task, Space]) -> None:
         """Create the collections of these spaces where they are missing."""

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from memsdk.errors import IndexCorruptError
 from memsdk.indexing import Indexer
-from memsdk.models import Difference, Verification
-from memsdk.payloads import PARTS, RECORD, STAMP
+from memsdk.models import Difference, Kind, Verification
+from memsdk.payloads import KIND, PARTS, RECORD, STAMP
 from memsdk.ports import Index, Outbox, OutboxState, Owner, StoreAdmin, VectorIndex
 from memsdk.spaces import Serving, ServingSpaces
 
@@ -28,6 +28,7 @@ class Indexed:
 
     collection: str
     stamp: int  # the oldest
+    kind: str
     points: int = 0
     parts: int = 0
 
@@ -102,24 +103,29 @@ class Verifier:
         self._serving.recreate()
 
     def _compare(self, serving: Serving) -> tuple[list[Difference], int, int]:
-        found = indexed(self._index, serving.collections)
+        found = indexed(self._index, serving.own)
+        twins = {} if serving.twin is None else indexed(self._index, [serving.twin])
         waiting = set(self._state.waiting())
         expected = {record: seq for record, seq, _ in self._state.stamps()}
         differences = [
             item
-            for item in _differences(expected, found, default=serving.collections[0])
+            for item in (
+                *_differences(expected, found, default=serving.own[0]),
+                *_twin_differences(expected, found, twins, default=serving.twin),
+            )
             if item.record_id not in waiting
         ]
-        return differences, len(expected), sum(state.points for state in found.values())
+        return differences, len(expected), sum(state.points for state in (*found.values(), *twins.values()))
 
 
 def indexed(index: VectorIndex, collections: Iterable[str]) -> dict[UUID, Indexed]:
     """What the collections hold, record by record."""
     found: dict[UUID, Indexed] = {}
     for collection in collections:
-        for hit in index.scan(collection, fields=(RECORD, STAMP, PARTS)):
+        for hit in index.scan(collection, fields=(RECORD, STAMP, PARTS, KIND)):
             record, stamp, parts = (hit.payload[field] for field in (RECORD, STAMP, PARTS))
-            state = found.setdefault(UUID(str(record)), Indexed(collection, int(str(stamp))))
+            kind = str(hit.payload[KIND])
+            state = found.setdefault(UUID(str(record)), Indexed(collection, int(str(stamp)), kind))
             state.points += 1
             state.stamp = min(state.stamp, int(str(stamp)))
             state.parts = max(state.parts, int(str(parts)))
@@ -140,3 +146,17 @@ def _differences(
     for record, state in found.items():
         if record not in expected:
             yield Difference(problem="orphan", record_id=record, collection=state.collection)
+
+
+def _twin_differences(
+    expected: Mapping[UUID, int],
+    found: Mapping[UUID, Indexed],
+    twins: Mapping[UUID, Indexed],
+    *,
+    default: str | None,
+) -> Iterable[Difference]:
+    """What the space for conversations lacks or has too much of, beside the documents' own space."""
+    if default is not None:
+        documents = {record for record, state in found.items() if state.kind == Kind.DOCUMENT}
+        wanted = {record: seq for record, seq in expected.items() if record in documents}
+        yield from _differences(wanted, twins, default=default)

@@ -184,6 +184,7 @@ def _services(
             indexer=indexer, neighbours=settings.neighbours,
         ),
         reader=FileReader(),
+        lexical=lexical,
         chunker=chunker,
         load=load,
     )  # fmt: skip

@@ -26,6 +26,7 @@ _ROLES = {
 }  # fmt: skip
 _TIMES = ("time", "timestamp", "created_at", "create_time", "date")
 _SESSIONS = ("session_id", "conversation_id", "thread_id", "id", "uuid")
+_JUDGED = ("score", "approved", "liked", "rating", "feedback")  # how an answer was received
 _SESSION = re.compile(r"session_(\d+)")
 _UNSPOKEN = frozenset(("thoughts", "reasoning_recap", "user_editable_context", "model_editable_context"))
 
@@ -80,6 +81,8 @@ def _message(item: JsonValue, source: Source, at: str, session: str | None) -> M
             f'{at}: expected {{"role": ..., "content": ...}}, got {str(item)[:80]}; mend or remove it'
         )
     metadata = item.get("metadata")
+    about = metadata if isinstance(metadata, dict) else {}
+    judged = {mark: item[mark] for mark in _JUDGED if isinstance(item.get(mark), (str, int, float))}
     return Message(
         role=_ROLES.get(role.lower(), role),
         content=_content(item.get("content")),
@@ -87,7 +90,7 @@ def _message(item: JsonValue, source: Source, at: str, session: str | None) -> M
         time=_time(item, _TIMES, source, at),
         id=_first_text(item, ("id", "message_id", "uuid")),
         session_id=_first_text(item, _SESSIONS[:3]) or session,
-        metadata=metadata if isinstance(metadata, dict) else {},
+        metadata={**judged, **about},
     )
 
 

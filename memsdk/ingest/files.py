@@ -9,6 +9,8 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from memsdk.errors import IngestError
 from memsdk.ingest import code, docx, html, jsons, markdown, pdf, plain, rst, tables
 from memsdk.ingest.decoding import storable
@@ -192,7 +194,21 @@ def _storable(parsed: Parsed) -> Parsed:
         ),
         messages=tuple(_storable_message(message) for message in parsed.messages),
         metadata=_storable_metadata(parsed.metadata),
+        tools=tuple(map(_storable_json, parsed.tools)),
+        examples=tuple(
+            {storable(key): _storable_json(value) for key, value in row.items()} for row in parsed.examples
+        ),
     )
+
+
+def _storable_json(value: JsonValue) -> JsonValue:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [_storable_json(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): _storable_json(item) for key, item in value.items()}
+    return value
 
 
 def _storable_message(message: Message) -> Message:

@@ -1,4 +1,4 @@
-"""JSON and JSON Lines: chat exports where the content is one, else data in readable `key: value` lines."""
+"""JSON and JSON Lines: chat exports, tools and examples where the content is that, else data in readable `key: value` lines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 
 from pydantic import JsonValue
 
+from memsdk.ingest.catalogues import catalogue
 from memsdk.ingest.chats import conversations
 from memsdk.ingest.source import Format, Source
 from memsdk.ports import Parsed, Section
@@ -51,7 +52,10 @@ def parse_lines(source: Source) -> list[Parsed]:
 
 def _parsed(value: JsonValue, source: Source) -> list[Parsed]:
     chats = conversations(value, source)
-    return chats if chats is not None else [source.document(*_sections(value))]
+    if chats is not None:
+        return chats
+    listed = catalogue(value, source)
+    return [listed or source.document(*_sections(value))]
 
 
 def _sections(value: JsonValue) -> list[Section]:

@@ -15,6 +15,7 @@ from memsdk.ports.index import (
 )
 from memsdk.ports.ingest import Chunker, Message, Parsed, Reader, Section
 from memsdk.ports.outbox import Indexable, Outbox, OutboxCare, OutboxState, Owner, Space, Spaces
+from memsdk.ports.passages import Passages, Tail
 from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions, Whose, Written
 from memsdk.ports.rewards import LogProb, Origin, RewardCache, SampleEntry, ScoreEntry
 from memsdk.ports.store import Clock, RecallEntry, RecallLog, Store, StoreAdmin, Transfer
@@ -41,6 +42,7 @@ __all__ = [
     "OutboxState",
     "Owner",
     "Parsed",
+    "Passages",
     "PointHit",
     "QueryVersions",
     "Reader",
@@ -59,6 +61,7 @@ __all__ = [
     "Spaces",
     "Store",
     "StoreAdmin",
+    "Tail",
     "TokenCounter",
     "TrainingRuns",
     "Transfer",

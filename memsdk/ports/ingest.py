@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
+
+from pydantic import JsonValue
 
 from memsdk.models import Metadata
 
@@ -34,13 +36,20 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parsed:
-    """What a reader made of one source: sections of a document, or the messages of a chat."""
+    """What a reader made of one source: a document's sections, a chat's messages, a list of tools, or solved examples.
+
+    Attributes:
+        tools: what `memory.tools.add` takes, as the file has it.
+        examples: rows with an input and an output, as the file has them.
+    """
 
     key: str
     title: str
     media_type: str
     sections: tuple[Section, ...] = ()
     messages: tuple[Message, ...] = ()
+    tools: tuple[JsonValue, ...] = ()
+    examples: tuple[Mapping[str, JsonValue], ...] = ()
     metadata: Metadata = field(default_factory=dict)
 
 

@@ -103,8 +103,11 @@ class Spaces(Protocol):
     def begin(self, spec: EmbedderSpec, fingerprints: Mapping[Task, str]) -> dict[Task, Space]:
         """Register an embedder and its building spaces (or find the unfinished or retired ones again)."""
 
-    def switch(self, spec: EmbedderSpec, *, seen_seq: int) -> bool:
-        """Make the building spaces active and the active ones retired, unless the outbox has grown past `seen_seq`."""
+    def switch(self, spec: EmbedderSpec, *, seen_seq: int, tasks: Sequence[Task] | None = None) -> bool:
+        """Make the building spaces active and the active ones retired, unless the outbox has grown past `seen_seq`.
+
+        With `tasks` only theirs: another process may be building those of others.
+        """
 
     def retire(self) -> list[str]:
         """Forget the spaces that no task uses any more; returns their collections, to be dropped."""

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from memsdk.models import Kind, Metadata, Scope
 from memsdk.ports.outbox import Outbox, OutboxCare, OutboxState, Spaces
+from memsdk.ports.passages import Passages
 from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions
 from memsdk.ports.rewards import RewardCache
 from memsdk.ports.versions import QueryVersions, TrainingRuns
@@ -105,6 +106,7 @@ class Store(Protocol):
     eraser: Eraser
     recall_log: RecallLog
     documents: Documents
+    passages: Passages
     sessions: Sessions
     spaces: Spaces
     admin: StoreAdmin

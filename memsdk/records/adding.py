@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -19,10 +19,10 @@ from memsdk.records.revising import Revision, revise
 from memsdk.records.rows import (
     BATCH,
     SELECT_RECORDS,
-    Extra,
     Keys,
     canonical,
     extra_of,
+    extra_of_record,
     fetch_rows,
     to_record,
 )
@@ -129,6 +129,7 @@ def _external_again(batch: _Batch, draft: Draft, record: Record, content: bytes)
     same = (
         record.text == draft.text
         and canonical(record.metadata) == canonical(draft.metadata)
+        and canonical(record.data) == canonical(draft.data)
         and (record.role, record.name, record.title, record.section)
         == (draft.role, draft.name, draft.title, draft.section)
         and draft.occurred_at in (None, record.occurred_at)
@@ -164,12 +165,7 @@ def _seen_again(batch: _Batch, draft: Draft, record: Record) -> Written:
     other_expiry = draft.expires_at != record.expires_at  # said again without an end, it has none
     if not (other_metadata or other_expiry):
         return Written(record=record, outcome="unchanged", seq=None)
-    extra = Extra(
-        metadata=draft.metadata or record.metadata,
-        name=record.name,
-        title=record.title,
-        section=record.section,
-    )
+    extra = replace(extra_of_record(record), metadata=draft.metadata or record.metadata)
     columns = {"expires_at": draft.expires_at}
     return _revised(batch, record, Revision(text=record.text, extra=extra, columns=columns, recomposes=False))
 
@@ -194,6 +190,7 @@ def _new(batch: _Batch, draft: Draft) -> Record:
         kind=draft.kind,
         text=draft.text,
         metadata=dict(draft.metadata),
+        data=dict(draft.data),
         user_id=scope.user_id,
         agent_id=scope.agent_id,
         session_id=scope.session_id,
@@ -249,7 +246,7 @@ def _insert_fresh(batch: _Batch) -> None:
     text_ids, seqs = ledger.take_both(batch.connection, texts=len(fresh), seqs=len(fresh) + len(beside))
     changes = [Change(*numbered) for numbered in zip(seqs, [*ids, *beside], strict=True)]
     own, others = changes[: len(fresh)], changes[len(fresh) :]
-    bodies = [(record.text.encode(), _extra(record).encoded()) for record, _, _ in fresh]
+    bodies = [(record.text.encode(), extra_of_record(record).encoded()) for record, _, _ in fresh]
     ledger.insert_texts(batch.connection, text_ids, bodies)
     ledger.insert_entries(
         batch.connection, [(change, batch.owner) for change in own] + [(change, None) for change in others]
@@ -280,10 +277,6 @@ def _turns_before(batch: _Batch, fresh: Sequence[Record]) -> list[UUID]:
         else:
             found += ledger.turns_before(batch.connection, place, first, count=batch.neighbours)
     return found
-
-
-def _extra(record: Record) -> Extra:
-    return Extra(metadata=record.metadata, name=record.name, title=record.title, section=record.section)
 
 
 def record_row(

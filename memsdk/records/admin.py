@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from sqlalchemy.engine import Connection
 
 from memsdk.errors import InvalidInputError, StoreReadOnlyError
+from memsdk.models import Kind
 from memsdk.records.database import Database
 from memsdk.records.faults import translated
 from memsdk.records.schema import feedback, meta, outbox, recalls, records, sources
@@ -36,7 +37,7 @@ class SqlAdmin:
         """Records by kind and in all, users, sessions, documents, recalls, feedback, pending, schema_revision."""
         kinds = sa.select(records.c.kind, sa.func.count()).group_by(records.c.kind)
         of_sessions = sa.select(records.c.user_id, records.c.session_id).where(
-            records.c.session_id.is_not(None)
+            records.c.session_id.is_not(None), records.c.kind != Kind.PASSAGE.value
         )
         with self._database.read() as connection:
             by_kind = {row.kind: int(row[1]) for row in connection.execute(kinds)}

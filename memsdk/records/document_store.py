@@ -123,7 +123,7 @@ class SqlDocuments:
                 sa.update(records).where(records.c.id == record.id).values(position=draft.position)
             )
             record = record.model_copy(update={"position": draft.position})
-        if canonical(record.metadata) == canonical(draft.metadata):
+        if canonical(record.metadata) == canonical(draft.metadata):  # equal keys: the data is equal too
             return Written(record=record, outcome="unchanged", seq=None)
         revision = Revision(text=draft.text, extra=extra_of(draft), columns={}, recomposes=False)
         seq = revise(connection, record, revision, now=self._clock.now(), owner=owner, neighbours=0)

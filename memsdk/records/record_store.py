@@ -17,10 +17,10 @@ from memsdk.records.adding import add_drafts
 from memsdk.records.database import Database
 from memsdk.records.revising import Revision, revise
 from memsdk.records.rows import (
-    Extra,
     Keys,
     as_draft,
     canonical,
+    extra_of_record,
     fetch_past,
     fetch_records,
     fetch_rows,
@@ -69,9 +69,7 @@ class SqlRecords:
                 return Written(record=record, outcome="unchanged", seq=None)
             revision = Revision(
                 text=changed.text,
-                extra=Extra(
-                    metadata=changed.metadata, name=record.name, title=record.title, section=record.section
-                ),
+                extra=extra_of_record(changed),
                 columns={
                     "occurred_at": changed.occurred_at,
                     "expires_at": changed.expires_at,

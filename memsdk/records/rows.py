@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
@@ -56,11 +56,12 @@ class Extra:
     name: str | None = None
     title: str | None = None
     section: tuple[str, ...] = ()
+    data: Metadata = field(default_factory=dict)
 
     def encoded(self) -> bytes:
         """As stored; empty where there is nothing."""
         parts: dict[str, object] = {
-            "m": dict(self.metadata), "n": self.name, "t": self.title, "s": list(self.section),
+            "m": dict(self.metadata), "n": self.name, "t": self.title, "s": list(self.section), "d": dict(self.data),
         }  # fmt: skip
         kept = {key: value for key, value in parts.items() if value}
         return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() if kept else b""
@@ -76,12 +77,26 @@ def decode_extra(stored: bytes) -> Extra:
         name=parts.get("n"),
         title=parts.get("t"),
         section=tuple(parts.get("s", ())),
+        data=parts.get("d", {}),
     )
 
 
 def extra_of(draft: Draft) -> Extra:
     """What a draft says beside its text."""
-    return Extra(metadata=draft.metadata, name=draft.name, title=draft.title, section=draft.section)
+    return Extra(
+        metadata=draft.metadata, name=draft.name, title=draft.title, section=draft.section, data=draft.data
+    )
+
+
+def extra_of_record(record: Record) -> Extra:
+    """What a record says beside its text."""
+    return Extra(
+        metadata=record.metadata,
+        name=record.name,
+        title=record.title,
+        section=record.section,
+        data=record.data,
+    )
 
 
 def to_record(row: AnyRow) -> Record:
@@ -93,7 +108,13 @@ def _record(values: dict[str, object], *, body: object, extra: object) -> Record
     values["text"] = cast(bytes, body).decode()
     if extra:
         beside = decode_extra(cast(bytes, extra))
-        values.update(metadata=beside.metadata, name=beside.name, title=beside.title, section=beside.section)
+        values.update(
+            metadata=beside.metadata,
+            name=beside.name,
+            title=beside.title,
+            section=beside.section,
+            data=beside.data,
+        )
     return Record.model_validate(values)
 
 
@@ -154,6 +175,7 @@ def as_payload(record: Record) -> dict[str, object]:
     own: dict[str, object] = {
         "role": record.role,
         "name": record.name,
+        "title": record.title,
         "session_id": record.session_id,
         "agent_id": record.agent_id,
         "external_id": record.external_id,
@@ -190,6 +212,8 @@ class Keys:
             beside = (*beside, "chunk", draft.source_id, draft.title, *draft.section)
         if draft.kind not in (Kind.MEMORY, Kind.DOCUMENT) and draft.name is not None:
             beside = (*beside, "name", draft.name)
+        if draft.data:
+            beside = (*beside, "data", canonical(draft.data))
         return self.of(*whose, draft.external_id, draft.text, *beside)
 
     def external(self, draft: Draft) -> bytes | None:
@@ -197,7 +221,8 @@ class Keys:
         if draft.external_id is None:
             return None
         place = f"source {draft.source_id}" if draft.source_id else f"session {draft.scope.session_id}"
-        return self.of("external", draft.kind.value, draft.scope.user_id, place, draft.external_id)
+        beside = (draft.scope.agent_id, draft.title) if draft.kind is Kind.TOOL else ()
+        return self.of("external", draft.kind.value, draft.scope.user_id, place, draft.external_id, *beside)
 
 
 def canonical(metadata: Mapping[str, JsonValue]) -> str:
@@ -221,6 +246,7 @@ def as_draft(record: Record) -> Draft:
         section=record.section,
         source_id=record.source_id,
         external_id=record.external_id,
+        data=record.data,
         occurred_at=record.occurred_at if timed else None,
         is_message=record.role is not None,
     )

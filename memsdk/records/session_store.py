@@ -6,12 +6,14 @@ import builtins  # a method named `list` hides the type
 
 import sqlalchemy as sa
 
-from memsdk.models import Record, Session
+from memsdk.models import Kind, Record, Session
 from memsdk.ports import Clock, Whose
 from memsdk.records.database import Database
 from memsdk.records.rows import SELECT_RECORDS, to_record
 from memsdk.records.schema import records
 from memsdk.records.where import one_of
+
+_SAID = records.c.kind != Kind.PASSAGE.value  # there the label names a stream
 
 
 class SqlSessions:
@@ -34,6 +36,7 @@ class SqlSessions:
             )
             .where(
                 columns.session_id.is_not(None),
+                _SAID,
                 self._unexpired(),
                 *one_of(columns.user_id, users),
                 *one_of(columns.agent_id, agents),
@@ -53,6 +56,7 @@ class SqlSessions:
         statement = (
             SELECT_RECORDS.where(
                 columns.session_id == session_id,
+                _SAID,
                 self._unexpired(),
                 *one_of(columns.user_id, users),
                 *one_of(columns.agent_id, agents),

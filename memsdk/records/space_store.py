@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import cast
 
@@ -61,19 +61,21 @@ class SqlSpaces:
         by_key = {(row.task, row.fingerprint): _space(row) for row in found}
         return {task: by_key[task.value, fingerprint] for task, fingerprint in fingerprints.items()}
 
-    def switch(self, spec: EmbedderSpec, *, seen_seq: int) -> bool:
+    def switch(self, spec: EmbedderSpec, *, seen_seq: int, tasks: Sequence[Task] | None = None) -> bool:
         """Make the building spaces active and the active ones retired, unless the outbox has grown past `seen_seq`."""
         with self._database.write() as connection:
             if last_seq(connection) > seen_seq:
                 return False
             ledger.take(connection, "epoch", 1)
-            building = sa.select(spaces.c.task).where(spaces.c.state == "building").scalar_subquery()
+            meant = sa.true() if tasks is None else spaces.c.task.in_([task.value for task in tasks])
+            ready = sa.and_(spaces.c.state == "building", meant)
+            building = sa.select(spaces.c.task).where(ready).scalar_subquery()
             connection.execute(
                 sa.update(spaces)
                 .where(spaces.c.state == "active", spaces.c.task.in_(building))
                 .values(state="retired")
             )
-            connection.execute(sa.update(spaces).where(spaces.c.state == "building").values(state="active"))
+            connection.execute(sa.update(spaces).where(ready).values(state="active"))
             connection.execute(
                 sa.update(embedders).where(embedders.c.state == "active").values(state="retired")
             )

@@ -14,6 +14,7 @@ from memsdk.ports import (
     Outbox,
     OutboxCare,
     OutboxState,
+    Passages,
     QueryVersions,
     RecallLog,
     Records,
@@ -31,6 +32,7 @@ from memsdk.records.document_store import SqlDocuments
 from memsdk.records.eraser import SqlEraser
 from memsdk.records.opening import open_database
 from memsdk.records.outbox_store import SqlOutbox
+from memsdk.records.passage_store import SqlPassages
 from memsdk.records.recall_log import SqlRecallLog
 from memsdk.records.record_store import SqlRecords
 from memsdk.records.reward_cache import SqlRewardCache
@@ -58,6 +60,7 @@ class SqlStore:
         self.eraser: Eraser = eraser
         self.recall_log: RecallLog = SqlRecallLog(database, clock=clock)
         self.documents: Documents = SqlDocuments(database, keys=keys, clock=clock, neighbours=neighbours)
+        self.passages: Passages = SqlPassages(database, keys=keys, clock=clock)
         self.sessions: Sessions = SqlSessions(database, clock=clock)
         self.spaces: Spaces = SqlSpaces(database, clock=clock)
         self.transfer: Transfer = SqlTransfer(database, keys=keys)

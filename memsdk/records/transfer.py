@@ -19,7 +19,15 @@ from memsdk.records.database import Database
 from memsdk.records.document_store import list_sources, source_key, write_source
 from memsdk.records.recall_log import SELECT_RECALLS, read_recalls, restore_recalls
 from memsdk.records.recall_rows import LoggedRecall, first_complaint
-from memsdk.records.rows import SELECT_RECORDS, Extra, Keys, as_draft, batches, fetch_past, to_record
+from memsdk.records.rows import (
+    SELECT_RECORDS,
+    Keys,
+    as_draft,
+    batches,
+    extra_of_record,
+    fetch_past,
+    to_record,
+)
 from memsdk.records.schema import recalls, record_versions, records, sources
 from memsdk.records.where import one_of
 
@@ -184,8 +192,7 @@ def _parse(row: Mapping[str, JsonValue]) -> Document | _Exported | LoggedRecall:
 
 
 def _stored(record: Record) -> tuple[bytes, bytes]:
-    extra = Extra(metadata=record.metadata, name=record.name, title=record.title, section=record.section)
-    return record.text.encode(), extra.encoded()
+    return record.text.encode(), extra_of_record(record).encoded()
 
 
 def _version(past: Record, *, text_id: int) -> dict[str, object]:

