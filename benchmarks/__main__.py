@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 NAMES = {
+    "coldstart": "`memsdk recall` from a shell, cold and beside a warm index host",
+    "encoder": "the encoder beside SentenceTransformer.encode: texts a second, latency of a query, cosine",
     "recall": "quality of recall on LoCoMo: R@10 and nDCG@10, hybrid beside each leg",
     "tools": "R@5 of tools for requests, hybrid beside each leg; import of 10,000 tools",
     "examples": "hit@1 and nDCG@10 of solved examples; a small LLM with recalled and with random ones",
