@@ -23,6 +23,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "update": ("writing", "Write a new revision of a record."),
         "forget": ("forgetting", "Erase records and every trace of their texts."),
     },
+    "Measure": {
+        "eval": ("evaluating", "Measure recall on a set, or on the store's own feedback."),
+    },
     "Look after the store": {
         "stats": ("stores", "Say what the store holds."),
         "verify": ("upkeep", "Compare the records with the index."),

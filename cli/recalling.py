@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 
 import click
 
 from memsdk.cli.options import (
     StoreChoice,
+    duration,
     filter_option,
     json_option,
     kind_option,
@@ -48,6 +50,17 @@ if TYPE_CHECKING:
     type=click.File(encoding="utf-8"),
     help="The turns before QUERY: a file of JSON lines.",
 )
+@click.option(
+    "--recency", type=duration, metavar="SPAN", help="Prefer what is newer: the half-life, such as 30d."
+)
+@click.option(
+    "--diversity",
+    type=float,
+    default=0.0,
+    metavar="0..1",
+    help="How much a hit loses that is like those before it.",
+)
+@click.option("--collapse", is_flag=True, help="Of texts that say nearly the same show the best.")
 @click.option("--shared", is_flag=True, help="Say that no user is meant, where the store requires a --user.")
 @store_options
 @json_option
@@ -67,6 +80,9 @@ def recall_command(
     max_tokens: int | None,
     budgets: tuple[str, ...],
     history_file: IO[str] | None,
+    recency: timedelta | None,
+    diversity: float,
+    collapse: bool,
     shared: bool,
     as_json: bool,
 ) -> None:
@@ -89,6 +105,7 @@ def recall_command(
             text_or_stdin(query), user_id=user_id, agent_id=agent_id, session_id=session_id, kinds=kinds, k=k,
             filters=filters, as_of=as_of, max_tokens=max_tokens, budget=_budget(budgets), history=_history(history_file),
             explain=explain, shared=shared,
+            recency=recency, diversity=diversity, collapse=collapse,
             this_session=session_id is not None,
         )  # fmt: skip
     if as_json:

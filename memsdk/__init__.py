@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         StoreReadOnlyError,
         StoreVersionError,
     )
+    from memsdk.evaluation.running import evaluate
     from memsdk.examples import ExampleRecall
     from memsdk.memory import Memory
     from memsdk.models import (
@@ -107,6 +108,7 @@ __all__ = [
     "Verification",
     "Why",
     "__version__",
+    "evaluate",
 ]
 
 _HOME = {
@@ -117,6 +119,7 @@ _HOME = {
     "PassageRecall": "memsdk.stretches",
     "Recall": "memsdk.recalled",
     "ToolRecall": "memsdk.tools",
+    "evaluate": "memsdk.evaluation.running",
 }
 
 if not TYPE_CHECKING:  # a type checker that saw it would believe in every misspelt name

@@ -15,7 +15,7 @@ from itertools import pairwise
 from memsdk.models import Kind, Record
 from memsdk.shelf_texts import example_line, tool_line, tool_parameters, tool_requests, tool_words
 
-COMPOSITION = "2"
+COMPOSITION = "3"
 """Part of every fingerprint: change it with anything below that changes what is indexed."""
 
 CONTEXT = {-2: 0.3, -1: 0.6, 1: 0.4, 2: 0.2}
@@ -28,6 +28,12 @@ WINDOW = (-1, 1, -2)
 """The neighbours whose words count for a turn, in the order in which they get room."""
 
 WINDOW_WORDS, NEIGHBOUR_WORDS = 150, 40
+
+LINE_SHARE = 0.35
+"""The line's part of a turn's lexical vector beside its window's."""
+
+LONG_MESSAGE_WORDS = 30
+"""With an assistant, messages longer than this are found by their own words, in proportion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,10 @@ def compose(record: Record, *, before: Sequence[Record] = (), after: Sequence[Re
         text = chunk_text(record)
         return Composed(line=text, lexical=(LexicalText(text=text, average_length=256, b=0.75, weight=1.0),))
     line = turn_line(record)
+    share = LINE_SHARE
+    if any(turn.role == "assistant" for turn in (record, *before, *after)):
+        before, after = _heard(record, before), _heard(record, after)
+        share = 1.0 - (1.0 - LINE_SHARE) * min(1.0, LONG_MESSAGE_WORDS / max(1, len(record.text.split())))
     turns = {-distance: turn for distance, turn in enumerate(reversed(before), 1)}
     turns |= dict(enumerate(after, 1))
     lean = min(1.0, SHORT_TURN_WORDS / max(1, len(record.text.split())))
@@ -84,10 +94,17 @@ def compose(record: Record, *, before: Sequence[Record] = (), after: Sequence[Re
         line=line,
         context=tuple((turn_line(turns[at]), lean * weight) for at, weight in CONTEXT.items() if at in turns),
         lexical=(
-            LexicalText(text=line, average_length=40, b=0.6, weight=0.35),
-            LexicalText(text=_window(line, turns), average_length=80, b=0.75, weight=0.65),
+            LexicalText(text=line, average_length=40, b=0.6, weight=share),
+            LexicalText(text=_window(line, turns), average_length=80, b=0.75, weight=1.0 - share),
         ),
     )
+
+
+def _heard(record: Record, turns: Sequence[Record]) -> Sequence[Record]:
+    """The neighbours that tell what a turn is about: an assistant's long answers do so of a user's short turns only."""
+    if record.role == "assistant" or len(record.text.split()) < SHORT_TURN_WORDS:
+        return turns
+    return [turn for turn in turns if turn.role != "assistant"]
 
 
 def _compose_tool(record: Record) -> Composed:

@@ -22,6 +22,7 @@ from memsdk.models import Draft, Forgotten, Kind, Record, Scope, Stats, Task, Ve
 from memsdk.passages import PassageShelf
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
+from memsdk.reranking import ordering_of
 from memsdk.scoped import ScopedMemory
 from memsdk.sessions import SessionShelf
 from memsdk.tools import ToolShelf
@@ -247,6 +248,9 @@ class Memory:
         as_of: datetime | str | None = None,
         history: Sequence[str | ChatMessage] | None = None,
         max_tokens: int | None = None,
+        recency: timedelta | float | None = None,
+        diversity: float = 0.0,
+        collapse: bool = False,
         budget: Mapping[Kind | str, int] | None = None,
         explain: bool = False,
         this_session: bool = False,
@@ -265,6 +269,9 @@ class Memory:
             max_tokens: the budget that `Recall.render()` keeps.
             budget: tokens by kind, such as `{"tool": 400}`: each kind then has its own hits and its own section, the
                 kinds without a share in what `max_tokens` leaves them.
+            recency: how old halves what age may take of a hit's score (half of it): a timedelta or days.
+            diversity: 0 to 1, how much a hit loses that is like those before it.
+            collapse: of texts that say nearly the same in the same words only the best is a hit.
             explain: fill each hit's `why`.
             this_session: only records of `session_id`; otherwise a session is no border for reading.
             shared: says that a missing user_id is meant, where the store requires one.
@@ -288,6 +295,7 @@ class Memory:
             if max_tokens is None
             else inputs.clean_limit(max_tokens, what="max_tokens", most=10**7),
             explain=explain,
+            ordering=ordering_of(recency=recency, diversity=diversity, collapse=collapse),
         )
         shares = gathering.clean_budget(budget, kinds=question.kinds)
         if shares:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -103,6 +103,18 @@ class Record(_Frozen):
     revision: int = 1
     seen: int = 1
     last_seen_at: datetime
+
+
+class Traits(NamedTuple):
+    """What ranking asks of a record beside its scores; made for many in each recall, so small and quick to make."""
+
+    kind: Kind
+    occurred_at: datetime
+    opening: str  # the beginning of its text
+    session_id: str | None = None
+    role: str | None = None
+    name: str | None = None
+    source_id: str | None = None
 
 
 class Why(_Frozen):
@@ -210,9 +222,7 @@ class QueryVersion(_Frozen):
     """What embeds one task's queries in place of the store's own encoder; trained, gated, switched to and back.
 
     Attributes:
-        tier: `t0` a residual map on the query vector, `t1` a query encoder of its own, both beside unchanged stored
-            vectors; `t2` a whole embedder, for all tasks, with vectors of its own.
-        task: None for `t2`.
+        tier: `t0` a residual map on the query vector, `t1` a query encoder of its own, both beside unchanged stored vectors.
         user_id: whose queries it embeds; None for everybody who has none of their own.
         fingerprint: the only space that it may search.
         dense_weight: the dense leg's share in fusion, 0 to 1; None leaves the default.
@@ -221,8 +231,8 @@ class QueryVersion(_Frozen):
     """
 
     id: str
-    tier: Literal["t0", "t1", "t2"]
-    task: Task | None
+    tier: Literal["t0", "t1"]
+    task: Task
     user_id: str | None = None
     fingerprint: str
     dense_weight: float | None = Field(default=None, ge=0, le=1)

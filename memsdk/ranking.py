@@ -7,7 +7,7 @@ score where the leg was cut off at its depth (it can't be more), else 0. Recipro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import cast
 from uuid import UUID
@@ -48,6 +48,19 @@ class Candidate:
     least: Mapping[str, float]  # what each leg contributes at least
     legs: dict[str, tuple[int, float, float]]  # leg -> (1-based rank, raw score, contribution)
     score: float = 0.0
+    added: dict[str, float] = field(default_factory=dict)  # what reranking added to the legs' contributions
+    scaled: float = 1.0  # what every part is multiplied with
+
+    def add(self, parts: Mapping[str, float]) -> None:
+        """Add named parts to the score."""
+        for name, part in parts.items():
+            self.added[name] = self.added.get(name, 0.0) + part / self.scaled
+            self.score += part
+
+    def scale(self, factor: float) -> None:
+        """Multiply the score and all its parts."""
+        self.score *= factor
+        self.scaled *= factor
 
     @property
     def record(self) -> UUID:
@@ -57,12 +70,13 @@ class Candidate:
     def why(self) -> Why:
         """The explanation of the score."""
         dense, lexical = self.legs.get("dense"), self.legs.get("bm25")
+        parts = {**self.least, **{leg: part for leg, (_, _, part) in self.legs.items()}, **self.added}
         return Why(
             dense_rank=dense[0] if dense else None,
             dense_score=dense[1] if dense else None,
             lexical_rank=lexical[0] if lexical else None,
             lexical_score=lexical[1] if lexical else None,
-            parts={**self.least, **{leg: part for leg, (_, _, part) in self.legs.items()}},
+            parts={name: part * self.scaled for name, part in parts.items()},
         )
 
 

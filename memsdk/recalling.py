@@ -26,6 +26,7 @@ from memsdk.ports import (
 from memsdk.querying import QueryWay
 from memsdk.ranking import DEPTH, Candidate, Weights, best_scores, fuse, merge
 from memsdk.recalled import Recall
+from memsdk.reranking import DEFAULT, POOL, Ordering, rerank
 from memsdk.spaces import DENSE, SPARSE, Serving, ServingSpaces
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-MOST_HISTORY_CHARS = 2_000  # that are kept of a history in the recall log
 FIELDS = (RECORD, REVISION)
 
 
@@ -52,6 +52,7 @@ class Question:
     history: tuple[str, ...] = ()
     max_tokens: int | None = None
     explain: bool = False
+    ordering: Ordering = DEFAULT
 
     @property
     def turns(self) -> tuple[str, ...]:
@@ -113,7 +114,8 @@ class Recaller:
         searches = self._search(
             question, vectors=vectors, ways=ways, serving=serving, at=question.as_of or now
         )
-        ranked = merge(_fused(searches, depth=_depth(question.k)))
+        fused = merge(_fused(searches, depth=_depth(question.k)))
+        ranked = self._reranked(question, fused, at=question.as_of or now)
         hits = self._hits(question, ranked, at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
         versions = ",".join(dict.fromkeys(way.version for way in ways.values()))
@@ -155,7 +157,8 @@ class Recaller:
         words = conversing.mixed_terms([self._lexical.encode_query(turn) for turn in question.turns])
         alike: dict[tuple[str, tuple[str, str], Weights], list[Kind]] = {}
         for kind, way in ways.items():
-            alike.setdefault((serving.spaces[way.task].collection, way.key, way.weights), []).append(kind)
+            weights = way.weights if question.ordering.weights is None else question.ordering.weights[kind]
+            alike.setdefault((serving.spaces[way.task].collection, way.key, weights), []).append(kind)
         searches = []
         for (collection, query, weights), kinds in alike.items():
             legs = [Leg(name=DENSE, dense=vectors[query])]
@@ -184,6 +187,19 @@ class Recaller:
             where=question.where,
             hasher=self._hasher,
         )
+
+    def _reranked(
+        self, question: Question, candidates: Sequence[Candidate], *, at: datetime
+    ) -> Sequence[Candidate]:
+        """The best candidates by what they are, too: read past SQLAlchemy, and not at all for kinds without signals."""
+        if not question.ordering.needs_traits(question.kinds):
+            return candidates
+        pool = candidates[: max(POOL, 2 * question.k)]
+        traits = self._records.traits([candidate.key for candidate in pool])
+        if len(traits) < len(pool):  # some are gone since they were found
+            gone = {candidate.key for candidate in pool} - traits.keys()
+            candidates = [candidate for candidate in candidates if candidate.key not in gone]
+        return rerank(candidates, traits, ordering=question.ordering, query=question.query, now=at)
 
     def _hits(self, question: Question, candidates: Sequence[Candidate], *, at: datetime) -> list[Hit]:
         """The best k that SQL confirms, read k at a time: as a rule it confirms all of them."""
@@ -255,26 +271,8 @@ class Recaller:
                 (hit.id, rank, hit.score, legs.get(str(hit.id), {}))
                 for rank, hit in enumerate(recall.hits, 1)
             ),
-            history=_end(question.history),
+            history=tuple(reversed(conversing.considered(question.history))),
         )
-
-
-def with_history(query: str, history: Sequence[str]) -> str:
-    """A query and the end of the turns before it as one text: what a row of training asks."""
-    past = "\n".join(history)[-MOST_HISTORY_CHARS:]
-    return f"{past}\n{query}" if past else query
-
-
-def _end(history: Sequence[str]) -> tuple[str, ...]:
-    """The last turns, as many as `with_history` reads of them."""
-    kept: list[str] = []
-    room = MOST_HISTORY_CHARS
-    for turn in reversed(history):
-        if room <= 0:
-            break
-        kept.append(turn[-room:])
-        room -= len(turn) + 1
-    return tuple(reversed(kept))
 
 
 def _depth(k: int) -> int:

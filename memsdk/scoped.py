@@ -84,6 +84,9 @@ class ScopedMemory:
         as_of: datetime | str | None = None,
         history: Sequence[str | ChatMessage] | None = None,
         max_tokens: int | None = None,
+        recency: timedelta | float | None = None,
+        diversity: float = 0.0,
+        collapse: bool = False,
         budget: Mapping[Kind | str, int] | None = None,
         explain: bool = False,
         this_session: bool = False,
@@ -91,7 +94,7 @@ class ScopedMemory:
         """See `Memory.recall`."""
         return self._memory.recall(
             query, user_id=self.scope.user_id, agent_id=self.scope.agent_id, session_id=self.scope.session_id,
-            kinds=kinds, k=k, filters=filters, as_of=as_of, history=history, max_tokens=max_tokens, budget=budget, explain=explain,
+            kinds=kinds, k=k, filters=filters, as_of=as_of, history=history, max_tokens=max_tokens, recency=recency, diversity=diversity, collapse=collapse, budget=budget, explain=explain,
             this_session=this_session, shared=self._shared,
         )  # fmt: skip
 

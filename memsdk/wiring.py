@@ -17,7 +17,7 @@ from memsdk.composing import COMPOSITION
 from memsdk.embedding.adapters import load_query_version
 from memsdk.embedding.lexical import Bm25Encoder
 from memsdk.embedding.loading import from_spec, load_embedder
-from memsdk.embedding.prefixes import fingerprint
+from memsdk.embedding.prefixes import LLM_EMBEDDER, NO_PREFIXES, fingerprint
 from memsdk.embedding.runtime import Runtime
 from memsdk.errors import InvalidInputError, StoreError
 from memsdk.forgetting import Forgetter
@@ -90,6 +90,22 @@ def build(
         store.close()
         raise
     return parts
+
+
+def embedder_of(source: str | Path | Embedder | None, *, turn_prefixes: bool = False) -> Embedder:
+    """An embedder for an evaluation; with `turn_prefixes` without its prefixes, or with LLM-Embedder's if it has none.
+
+    Raises:
+        InvalidInputError: an object whose prefixes can't be turned.
+    """
+    embedder = load_embedder(source)
+    if not turn_prefixes:
+        return embedder
+    if source is not None and not isinstance(source, str | Path):
+        raise InvalidInputError(
+            "prefixes can be ablated of an embedder given by name or folder, not of an object"
+        )
+    return load_embedder(source, prefixes=NO_PREFIXES if embedder.spec.prefixes else LLM_EMBEDDER)
 
 
 @lru_cache(maxsize=8)

@@ -9,20 +9,22 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import qdrant_edge as edge
 
-from memsdk.errors import IndexingError
+from memsdk.errors import ClosedError, IndexingError
 from memsdk.index import shard as shards
 from memsdk.index.guards import FreeBytes, corrupt, engine_errors, ensure_space, loading_errors, never_free
+from memsdk.index.journal import RECORDS, Journal
 from memsdk.index.shard import Plain, Spec
 from memsdk.testing.failpoints import reach
 
 BATCH = 100  # points an update: 10 ms or so in which the engine holds the GIL
-RECORDS = 1_000  # records a deletion
 POINTER = "CURRENT"
 OVERHEAD = 2**20  # bytes that a batch may take beside its vectors
 
@@ -37,8 +39,10 @@ class Collection:
         self.spec = spec
         self.shard_folder = folder / name
         self.writing = threading.Lock()
-        self.journal: list[edge.UpdateOperation] | None = None
+        self.journal: Journal | None = None
         self.optimizing = threading.Lock()
+        self.closed = False
+        self.changed_at = time.monotonic()
         self._free = free
         self.shard = shard
         self._dirty = True
@@ -78,29 +82,28 @@ class Collection:
                     " use another collection, or run `memsdk reindex`"
                 )
         for operation in shards.index_updates(spec):
-            self._apply(operation)
+            self._apply(operation, noted=Journal(indexes=[operation]))
         self.spec = spec
         write_pointer(self.folder, spec=spec, name=self.shard_folder.name)
 
     def upsert(self, rows: Sequence[Plain]) -> None:
         """Add or replace points, a batch at a time; all are checked before the first is written."""
         with engine_errors("read the points"):
-            operations = [
-                shards.upsert_update(rows[start : start + BATCH], spec=self.spec)
-                for start in range(0, len(rows), BATCH)
-            ]
-        for operation in operations:
-            self._apply(operation)
+            batches = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+            operations = [shards.upsert_update(batch, spec=self.spec) for batch in batches]
+        for operation, batch in zip(operations, batches, strict=True):
+            self._apply(operation, noted=Journal(points={cast("bytes", row[0]) for row in batch}))
 
     def delete(self, records: Sequence[bytes]) -> None:
         """Remove every point of the records."""
         for start in range(0, len(records), RECORDS):
-            self._apply(shards.delete_update(records[start : start + RECORDS]))
+            some = records[start : start + RECORDS]
+            self._apply(shards.delete_update(some), noted=Journal(records=set(some)))
 
     def search(self, requests: Sequence[Plain]) -> list[list[object]]:
         """The hits by request; see `memsdk.index.shard.search`."""
         with engine_errors(f"search {self.folder.name}"):
-            return shards.search(self.shard, requests)
+            return shards.search(self.shard, requests, tenant=str(self.spec["tenant"]))
 
     def scan(self, fields: Sequence[str], after: bytes | None) -> list[object]:
         """A page of points, and where the next one starts."""
@@ -128,6 +131,7 @@ class Collection:
 
     def switch(self, fresh: edge.EdgeShard, folder: Path) -> None:
         """Serve from another shard from now on; called while `writing` is held. Searches under way end on the old."""
+        self.ensure_open()  # who has the folder since may have written to the old shard
         reach("optimize-switch")
         write_pointer(self.folder, spec=self.spec, name=folder.name)
         old = self.shard_folder
@@ -137,25 +141,32 @@ class Collection:
     def close(self) -> None:
         """Let go of the shard; it is flushed unless the disk is too full to do so in safety."""
         with self.writing:
+            self.closed = True
             if self._free(self.folder) < 2**26:
                 never_free(self.shard)
                 return
             with engine_errors(f"close {self.folder.name}"):
                 self.shard.close()
 
+    def ensure_open(self) -> None:
+        """Raise ClosedError where it was closed, so that nothing is built or switched behind its back."""
+        if self.closed:
+            raise ClosedError(f"the index collection {self.folder.name} was closed; open the memory again")
+
     def ensure_space(self, wanted: int = 0) -> None:
         """Raise DiskFullError where the engine might not survive the next write."""
         ensure_space(self.folder, wanted=wanted, free=self._free)
 
-    def _apply(self, operation: edge.UpdateOperation) -> None:
+    def _apply(self, operation: edge.UpdateOperation, *, noted: Journal) -> None:
         with self.writing:
             self.ensure_space(BATCH * OVERHEAD // 4)
             reach("index-update")
             with engine_errors(f"update {self.folder.name}"):
                 self.shard.update(operation)
             if self.journal is not None:
-                self.journal.append(operation)
+                self.journal.add(noted)
             self._dirty = True
+            self.changed_at = time.monotonic()
             reach("index-updated")
 
 

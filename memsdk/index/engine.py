@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 from memsdk.errors import ClosedError, IndexingError, IndexUnavailableError, InvalidInputError
 from memsdk.index.collection import Collection, exists
 from memsdk.index.guards import FreeBytes, ensure_same_process, free_bytes, never_free
-from memsdk.index.optimizing import optimize
+from memsdk.index.optimizing import optimize, worth_building
 from memsdk.index.shard import Plain, Spec
 
 LOCK = "index.lock"
@@ -40,7 +41,7 @@ class Engine:
         self._generation = uuid4().hex
         self._folder = folder
         self._free = free
-        self._worth_it = worth_it
+        self.worth_it = worth_it
         self._pid = os.getpid()
         self._loaded: dict[str, Collection] = {}
         self._loading = threading.Lock()
@@ -111,7 +112,15 @@ class Engine:
 
     def optimize(self, name: str, progress: Callable[[str], None]) -> bool:
         """Build the graph in a child process and switch to it; False where it is not worth it."""
-        return optimize(self._open(name), worth_it=self._worth_it, progress=progress)
+        return optimize(self._open(name), worth_it=self.worth_it, progress=progress)
+
+    def waiting(self) -> dict[str, tuple[int, float]]:
+        """Loaded collections for which a graph is worth building: points that wait for it, seconds since the last update."""
+        self._check()
+        loaded = list(self._loaded.items())
+        now = time.monotonic()
+        found = {name: worth_building(each, worth_it=self.worth_it) for name, each in loaded}
+        return {name: (found[name], now - each.changed_at) for name, each in loaded if found[name]}
 
     def drop(self, name: str) -> None:
         """Remove the collection and its files, sound or not."""

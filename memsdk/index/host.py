@@ -1,7 +1,8 @@
 """The index host: the one process of a machine that opens a store's shards, for all that have the store open.
 
 `python -m memsdk.index.host FOLDER [LINGER_S]`, started on demand by `memsdk.index.client`. It leaves by itself some
-seconds after its last client, and at once when its socket has vanished. It loads no torch and no numpy.
+seconds after its last client and the last graph it builds, and at once when its socket has vanished. It loads no torch
+and no numpy.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from memsdk.index.address import FAMILY, LOG, address, key_of, socket_path
 from memsdk.index.calls import answer
 from memsdk.index.engine import WORTH_IT, Engine
 from memsdk.index.protocol import DONE, GARBAGE, LOST, PROGRESS, failure, greet_client, receive, send
+from memsdk.index.tending import Tending
 
 LINGER_S = 5.0
 PATIENCE_S = 15.0  # how long a host waits for the one before it to let go of the shards
@@ -43,6 +45,8 @@ class Host:
         self._clients = 0
         self._alone_since = time.monotonic() + 2 * linger_s  # who started us has a little longer to come
         self._counting = threading.Lock()
+        self._pace_s = min(max(linger_s / 4, 0.02), 0.5)
+        self._tending = Tending(engine, alone=lambda: self._clients == 0, look_s=self._pace_s)
         self.leave = threading.Event()
 
     def serve(self) -> None:
@@ -54,8 +58,9 @@ class Host:
             listener = Listener(name, family=FAMILY, backlog=64)
             mark = _mark(path)
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+            self._tending.start()
             log.info("serving %s", self._folder)
-            while not self.leave.wait(min(max(self._linger_s / 4, 0.02), 0.5)):
+            while not self.leave.wait(self._pace_s):
                 if _mark(path) != mark:
                     log.warning("the socket has vanished; leaving")
                     break
@@ -64,11 +69,15 @@ class Host:
                     break
             if path is not None and _mark(path) == mark:
                 path.unlink(missing_ok=True)
+        self._tending.stop()
         self._engine.close()
 
     def _is_alone(self) -> bool:
+        """Nobody is left, and nothing is being built: clients of seconds would never get their graph otherwise."""
         with self._counting:
-            return self._clients == 0 and time.monotonic() - self._alone_since > self._linger_s
+            since = self._alone_since
+            alone = self._clients == 0 and time.monotonic() - since > self._linger_s
+        return alone and self._tending.has_nothing_to_do(since=since)
 
     def _accept(self, listener: Listener) -> None:
         while True:

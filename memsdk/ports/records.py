@@ -10,7 +10,7 @@ from typing import Protocol
 from uuid import UUID
 
 from memsdk.filters import Filter
-from memsdk.models import Document, Draft, Forgotten, Kind, Metadata, Record, Scope, Session
+from memsdk.models import Document, Draft, Forgotten, Kind, Metadata, Record, Scope, Session, Traits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,9 @@ class Records(Protocol):
 
     def get(self, ids: Sequence[UUID]) -> list[Record]:
         """The records that exist, in the order asked."""
+
+    def traits(self, ids: Sequence[str]) -> dict[str, Traits]:
+        """What ranking asks of records, by id as text, as an index gives it; those that are gone are left out."""
 
     def page(
         self, where: RecordFilter, *, limit: int, after: UUID | None = None, newest_first: bool = False

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy.engine import Connection
 
 from memsdk.errors import NotFoundError
-from memsdk.models import Draft, Metadata, Record
+from memsdk.models import Draft, Metadata, Record, Traits
 from memsdk.ports import Clock, RecordFilter, Written
 from memsdk.records.adding import add_drafts
 from memsdk.records.database import Database
@@ -26,6 +26,7 @@ from memsdk.records.rows import (
     fetch_rows,
     to_record,
 )
+from memsdk.records.traits import fetch_traits
 from memsdk.records.where import CHUNK, stream
 
 
@@ -85,6 +86,10 @@ class SqlRecords:
         """The records that exist, in the order asked."""
         found = fetch_records(self._database, ids)
         return [found[each] for each in ids if each in found]
+
+    def traits(self, ids: Sequence[str]) -> dict[str, Traits]:
+        """What ranking asks of records, by id; those that are gone are left out."""
+        return fetch_traits(self._database, ids)
 
     def page(
         self, where: RecordFilter, *, limit: int, after: UUID | None = None, newest_first: bool = False

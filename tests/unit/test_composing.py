@@ -64,3 +64,15 @@ def test_a_chunk_has_its_headings_before_it_each_once() -> None:
     assert chunk_text(chunk) == "Harbour > Hours\nhello"
     assert compose(chunk, before=[turn("x")]).context == ()
     assert chunk_text(chunk.model_copy(update={"title": None, "section": ()})) == "hello"
+
+
+def test_an_assistants_long_answers_tell_little_of_what_a_user_wrote_at_length() -> None:
+    """Beside every message stands an answer that repeats half of it: each would be found by the other's words."""
+    answer = turn("answer " * 50, role="assistant")
+    long, short = turn("word " * 60), turn("yes, the second one")
+    composed = compose(long, before=[turn("earlier"), answer], after=[answer])
+    assert [text for text, _ in composed.context] == [turn_line(turn("earlier"))]
+    assert "answer" not in composed.lexical[1].text
+    assert composed.lexical[0].weight > composed.lexical[1].weight
+    assert "answer" in compose(short, before=[answer]).lexical[1].text
+    assert dict(compose(answer, before=[long]).context)

@@ -1,0 +1,123 @@
+"""A set put into a store, each task's items as the kind that it is about; and its queries asked."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from memsdk.evaluation.measures import DEPTH
+from memsdk.evaluation.sets import Asked, EvaluationSet, Item
+from memsdk.filters import Range
+from memsdk.memory import Memory
+from memsdk.messages import ROLES, ChatMessage
+from memsdk.models import Draft, Kind, Scope, Task
+from memsdk.recalled import Recall
+from memsdk.recalling import Question
+from memsdk.reranking import Ordering
+
+BATCH = 256
+KIND_OF = {
+    Task.CHAT: Kind.MEMORY,
+    Task.QA: Kind.DOCUMENT,
+    Task.CONVSEARCH: Kind.DOCUMENT,
+    Task.ICL: Kind.EXAMPLE,
+    Task.TOOL: Kind.TOOL,
+    Task.LRLM: Kind.PASSAGE,
+}
+_FORMATS = ("%I:%M %p on %d %B, %Y", "%B-%d-%Y", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d")
+"""How the sets write when a session was."""
+
+Found = tuple[Recall, list[str | None]]
+"""A recall, and the ids of the items it found, best first."""
+
+
+def fill(memory: Memory, data: EvaluationSet) -> dict[UUID, str]:
+    """Write every item; returns the item's id by that of its record."""
+    if data.task is Task.CHAT and any("session" in item.meta for item in data.items):
+        return _fill_chats(memory, data.items)
+    written: dict[UUID, str] = {}
+    kind = KIND_OF[data.task]
+    items = iter(data.items)
+    while batch := list(islice(items, BATCH)):
+        made = memory._parts.writer.add([_draft(item, kind) for item in batch])  # noqa: SLF001 -- any kind, by its own id
+        written.update((done.record.id, item.id) for done, item in zip(made, batch, strict=True))
+    memory.flush()
+    return written
+
+
+def ask(memory: Memory, query: Asked, *, task: Task, ordering: Ordering, ids: dict[UUID, str]) -> Found:
+    """The first hits for one query. Nothing is logged."""
+    question = Question(
+        query=query.query,
+        scope=Scope(user_id=query.group),
+        kinds=query.kinds or (KIND_OF[task],),
+        k=DEPTH,
+        where=None if query.before is None else Range(field="order", lt=query.before),
+        history=query.history,
+        ordering=ordering,
+    )
+    recall, _ = memory._parts.recaller.recall(question, id=uuid7())  # noqa: SLF001 -- with an ordering of our own
+    return recall, [ids.get(hit.id) for hit in recall]
+
+
+def _draft(item: Item, kind: Kind) -> Draft:
+    group, order = item.meta.get("group"), item.meta.get("order")
+    title = item.meta.get("title") if kind is Kind.DOCUMENT else None
+    has_title = isinstance(title, str) and not item.text.startswith(title)
+    return Draft(
+        kind=kind,
+        text=item.text,
+        scope=Scope(user_id=None if group is None else str(group)),
+        external_id=item.id,
+        title=title if has_title and isinstance(title, str) else None,
+        metadata={} if order is None else {"order": order},
+    )
+
+
+def _fill_chats(memory: Memory, items: Sequence[Item]) -> dict[UUID, str]:
+    """Every session's turns in their order, a session at a time."""
+    sessions: dict[tuple[str, str], list[Item]] = defaultdict(list)
+    for item in items:
+        sessions[str(item.meta.get("group")), str(item.meta["session"])].append(item)
+    written: dict[UUID, str] = {}
+    for (group, session), turns in sessions.items():
+        ordered = list(_messages(turns))
+        made = memory.remember(
+            [message for _, message in ordered], user_id=group, session_id=f"{group}/{session}"
+        )
+        written.update((record.id, item.id) for record, (item, _) in zip(made, ordered, strict=True))
+    memory.flush()
+    return written
+
+
+def _messages(turns: Sequence[Item]) -> Iterator[tuple[Item, ChatMessage]]:
+    """Each turn as a message, so many seconds after the session's beginning as there are turns before it."""
+    for number, turn in enumerate(sorted(turns, key=lambda item: int(str(item.meta.get("turn", 0))))):
+        speaker, caption = str(turn.meta.get("speaker") or "user"), turn.meta.get("image_caption")
+        role = speaker if speaker in ROLES else "user"
+        message: dict[str, object] = {"role": role, "content": turn.text, "id": turn.id}
+        if role != speaker:
+            message["name"] = speaker
+        began = _moment(turn.meta.get("session_date_time"))
+        if began is not None:
+            message["time"] = began + timedelta(seconds=number)
+        if caption:
+            message["metadata"] = {"image_caption": caption}
+        yield turn, message
+
+
+def _moment(value: object) -> datetime | None:
+    text = re.sub(r"\s+", " ", str(value or "").strip())
+    for form in _FORMATS:
+        try:
+            time = datetime.strptime(text, form)  # noqa: DTZ007 -- most forms have no zone
+        except ValueError:
+            continue
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return None
