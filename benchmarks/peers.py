@@ -8,9 +8,11 @@ Searches: vectors made beforehand, so that every peer's own part is measured, in
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -18,24 +20,35 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import cast
+from typing import TypedDict, cast
 
 import numpy as np
 
 from benchmarks.filling import Borrowed
 from benchmarks.peer_workers.serving import OFFLINE, Item, digest
-from benchmarks.recall import DATA, Query, Turn, lines, message
 from benchmarks.turns import sentence, synthetic
 from memsdk import Side, Task
 from memsdk.embedding.loading import load_embedder
 from memsdk.ports import Embedder
 
 ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data" / "chat" / "locomo"
 PEERS = ("mem0", "chroma", "langgraph", "txtai")
 K, SCOPE, ORDER, WARM = 10, 100, 5_000, 5
 TARGETS = {"quality_ratio": 1.4, "adds_ratio": 3.0, "store_ms": 0.3, "search_ratio": 1.0}
+
+
+class Line(TypedDict):
+    """A line of a set: a turn has id and text, a question query and relevant."""
+
+    id: str
+    text: str
+    query: str
+    relevant: list[str]
+    meta: dict[str, str]
 
 
 def main(arguments: list[str]) -> dict[str, object]:
@@ -154,7 +167,7 @@ def model() -> Path:
 
 def quality(run: Run, data: Path, *, conversations: int | None) -> dict[str, float]:
     """R@10 by peer on LoCoMo: the mean share of a question's evidence turns, within their conversation."""
-    queries = [cast("Query", query) for query in lines(data / "queries.jsonl.gz") if query["relevant"]]
+    queries = [query for query in lines(data / "queries.jsonl.gz") if query["relevant"]]
     items = locomo(data)
     chosen = list(dict.fromkeys(item.user for item in items))[:conversations]
     items = [item for item in items if item.user in chosen]
@@ -237,22 +250,28 @@ def searches(run: Run, *, records: int, count: int) -> dict[str, dict[str, float
 
 
 def locomo(data: Path) -> list[Item]:
-    """The turns in order, a conversation a user."""
+    """The turns in order, a conversation a user; each is a second later than the one before."""
     turns = sorted(
-        (cast("Turn", line) for line in lines(data / "corpus.jsonl.gz")),
+        lines(data / "corpus.jsonl.gz"),
         key=lambda turn: (turn["meta"]["group"], int(turn["meta"]["session"]), int(turn["meta"]["turn"])),
     )
-    return [
-        Item(
-            turn["id"],
-            str(turn["meta"]["group"]),
-            f"{turn['meta']['group']}/{turn['meta']['session']}",
-            str(turn["meta"]["speaker"]),
-            str(message(turn, int(turn["meta"]["turn"]))["time"]),
-            turn["text"],
+    items = []
+    for turn in turns:
+        meta = turn["meta"]
+        said_at = re.sub(r"\s+", " ", meta["session_date_time"].strip())
+        began = datetime.strptime(said_at, "%I:%M %p on %d %B, %Y").replace(tzinfo=UTC)
+        moment = began + timedelta(seconds=int(meta["turn"]))
+        session = f"{meta['group']}/{meta['session']}"
+        items.append(
+            Item(turn["id"], meta["group"], session, meta["speaker"], moment.isoformat(), turn["text"])
         )
-        for turn in turns
-    ]
+    return items
+
+
+def lines(path: Path) -> Iterator[Line]:
+    """The JSON lines of a gzipped file."""
+    with gzip.open(path, "rt", encoding="utf-8") as text:
+        yield from map(json.loads, text)
 
 
 def write_vectors(folder: Path, texts: Sequence[str], embedder: Embedder) -> None:
