@@ -28,6 +28,9 @@ FACE: dict[str, tuple[str, ...]] = {
     "What comes back": ("memsdk.Recall", "memsdk.Hit", "memsdk.Record", "memsdk.Why", "memsdk.Session", "memsdk.Document",
                         "memsdk.IngestReport", "memsdk.Forgotten", "memsdk.Stats", "memsdk.Verification",
                         "memsdk.Difference", "memsdk.transfer.Imported", "memsdk.Kind"),
+    "What an evaluation gives": ("memsdk.evaluation.Evaluation", "memsdk.evaluation.Result",
+                                 "memsdk.evaluation.results.Group", "memsdk.evaluation.measures.Estimate",
+                                 "memsdk.evaluation.measures.Comparison"),
     "For asyncio": ("memsdk.AsyncMemory",),
     "For those who come from mem0": ("memsdk.compat.Memory",),
 }  # fmt: skip
