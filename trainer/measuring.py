@@ -86,9 +86,9 @@ def compare(memory: Memory, first: str, second: str) -> Measurement:
     versions = [None if name == BASE else publish.find(parts, name) for name in (first, second)]
     known = [version for version in versions if version is not None]
     tasks = {version.task for version in known}
-    task = known[0].task if known else None
-    if len(tasks) != 1 or task is None:
+    if len(tasks) != 1:
         raise InvalidInputError("two versions of one task are compared, or one with `base`")
+    (task,) = tasks
     users = {version.user_id for version in known if version.user_id is not None}
     rows = collect(memory, users=sorted(users) or None)
     questions = askable(row for row in rows if serving_task(row.task) is task)

@@ -57,7 +57,7 @@ def rotated(*, queries: int = 96, keys: int = 48, dims: int = 16, seed: int = 0)
     )  # fmt: skip
 
 
-SETTINGS = ResidualSettings(rank=16, learning_rate=1e-2, temperature=0.1, penalty=1e-4, passes=25)
+SETTINGS = ResidualSettings(rank=16, learning_rate=1e-2, temperature=0.1, penalty=1e-4, passes=25, bags=1)
 
 
 def test_the_map_finds_a_rotation_and_generalises_to_answers_it_never_saw() -> None:
@@ -96,6 +96,15 @@ def test_the_same_seed_gives_the_same_map() -> None:
     one, other = (fit_residual(problem, settings=settings) for _ in range(2))
     assert (one.up == other.up).all()
     assert (one.down == other.down).all()
+
+
+def test_bags_are_averaged_as_maps() -> None:
+    """Factors of two maps can't be averaged, only what they do: a mean of U and of V is neither map, nor between them."""
+    problem, settings = rotated(), replace(SETTINGS, passes=2, bags=2)
+    both = fit_residual(problem, settings=settings)
+    each = [fit_residual(problem, settings=replace(settings, bags=1, seed=seed)) for seed in (0, 1_000)]
+    wanted = sum(one.up @ one.down for one in each) / 2
+    np.testing.assert_allclose(both.up @ both.down, wanted, atol=1e-6)
 
 
 def test_other_users_records_are_no_negatives() -> None:
