@@ -43,7 +43,7 @@ def list_command(*, store: StoreChoice, as_json: bool) -> None:
     with store.open() as memory:
         versions = _versions(memory).list()
     if as_json:
-        print_json(versions)
+        print_json({"versions": [version.model_dump(mode="json") for version in versions]})
         return
     if not versions:
         note("no query version yet: the store's own embedder embeds all queries; `memsdk retrain` trains one")

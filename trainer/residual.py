@@ -77,7 +77,7 @@ def fit_residual(
         maps.append(_fit_one(problem, settings=own, deadline=until, progress=progress))
     return ResidualMap(
         down=np.concatenate([each.down for each in maps]),
-        up=np.concatenate([each.up for each in maps], axis=1) / np.float32(len(maps)),
+        up=(np.concatenate([each.up for each in maps], axis=1) / len(maps)).astype(np.float32),
         curve=maps[0].curve,
         passes=max(each.passes for each in maps),
         seconds=time.monotonic() - began,

@@ -156,7 +156,7 @@ def retrain(
         rows = collect(memory, users=users, mining=settings.mining)
         found: dict[Task, list[Row]] = {}
         for row in rows:
-            found.setdefault(serving_task(row.task), []).append(row)
+            found.setdefault(serving_task(row.task, parts.serving.current()), []).append(row)
         outcomes = [
             _Retraining(parts, task, settings=settings, model=model, tell=tell, deadline=deadline).run(
                 found[task]
@@ -312,7 +312,9 @@ class _Retraining:
 
         New feedback that contradicts them, from however many users, would otherwise turn the memory round in a night.
         """
-        way = self._parts.serving.current().way(KIND_OF[self._task], user_id=self._settings.user_id)
+        way = self._parts.serving.current().way(
+            KIND_OF[self._task], user_id=self._settings.user_id, amid=self._task is Task.CONVSEARCH
+        )
         found = [version for version in self._parts.store.versions.list() if version.id == way.version]
         since = found[0].metrics.get(HELD_OUT_FROM) if found else None
         if not isinstance(since, str):
@@ -380,7 +382,7 @@ class _Retraining:
         user = self._settings.user_id
         version = trial("guarded", task=self._task, serving=serving, dense_weight=None, user_id=user)
         trying = serving.trying(version, candidate)
-        way = serving.way(KIND_OF[self._task], user_id=user)
+        way = serving.way(KIND_OF[self._task], user_id=user, amid=self._task is Task.CONVSEARCH)
         asked = self._clozes()
         return {
             "shipped": (
@@ -427,7 +429,7 @@ class _Retraining:
     ) -> None:
         parts, spec = self._parts, self._parts.serving.current().embedder.spec
         now = self._parts.serving.current()
-        own = now.way(KIND_OF[self._task], user_id=self._settings.user_id)
+        own = now.way(KIND_OF[self._task], user_id=self._settings.user_id, amid=self._task is Task.CONVSEARCH)
         version = QueryVersion(
             id=state.version, tier=fitted.tier, task=self._task, user_id=self._settings.user_id,
             fingerprint=now.spaces[self._task].fingerprint, dense_weight=share,
