@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 NAMES = {  # one a line, in alphabetical order
+    "coldstart": "`memsdk recall` from a shell, cold and beside a warm index host",
     "conversations": "conversational search: R@10 with the turns before, beside the last turn alone and all joined",
     "crash": "kill -9 in 100 rounds: lost, doubled, resurrected",
+    "encoder": "the encoder beside SentenceTransformer.encode: texts a second, latency of a query, cosine",
     "exactness": "the index beside exact search at 100,000 points: recall@10 of each leg and fused, with and without filters",
     "examples": "hit@1 and nDCG@10 of solved examples; a small LLM with recalled and with random ones",
     "full": "T2: the whole encoder on the train splits of ../shared/data; nDCG@10 on their dev splits",
@@ -24,6 +26,7 @@ NAMES = {  # one a line, in alphabetical order
     "processes": "four processes on one store: errors and losses",
     "recall": "quality of recall on every set: recall@10 and nDCG@10, the default beside each leg",
     "retrain_kills": "memsdk retrain killed at 20 moments: serves as before, goes on, nothing half-made",
+    "scoring": "rewards: packed against naive scoring by SmolLM2, their differences, a second run from the cache",
     "speed": "what recall adds to embedding the query, at 100,000 records; reopening",
     "tiers": "what T0 and T1 keep of a full training's gain, with no document embedded again",
     "tools": "R@5 of tools for requests, hybrid beside each leg; import of 10,000 tools",
