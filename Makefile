@@ -7,7 +7,7 @@ DEMO := build/demo
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv models demo demo-train test test-slow coverage lint format types imports docs check tree bench clean
+.PHONY: help venv models demo demo-train test test-slow coverage lint format types imports docs check tree bench peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
@@ -77,6 +77,14 @@ check: lint types imports test docs ## all checks
 
 bench: venv ## measure quality and speed; ratios to the terminal, JSON to build/bench
 	@mkdir -p build/bench && "$(BIN)/python" -m benchmarks --out build/bench $(ARGS)
+
+peers: ## environments in build/peers of what memsdk is compared with; then `python -m benchmarks peers`
+	@mkdir -p build/peers && grep '^torch==' constraints.txt > build/peers/constraints.txt
+	@for file in benchmarks/peer_workers/requirements/*.txt; do \
+	  place="build/peers/$$(basename "$$file" .txt)"; \
+	  test -x "$$place/bin/python" || "$(PYTHON)" -m venv "$$place"; \
+	  "$$place/bin/python" -m pip install --quiet --requirement "$$file" --constraint build/peers/constraints.txt; \
+	done
 
 clean: ## remove what make, the tools and Python made
 	@rm -rf build dist .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info

@@ -233,6 +233,7 @@ class _Exact:
         self._data, self._seen, self._ids = data, seen, ids
         self._dense = data.dense[seen]
         self._words, self._weights = data.words[seen], data.weights[seen]
+        self._frequency = np.bincount(data.words[data.weights > 0], minlength=VOCABULARY + 1)
 
     def legs(self, number: int, words: Sequence[int]) -> dict[str, list[PointHit]]:
         """Cosine; and the sum of key weights times ln(1 + (N - df + .5) / (df + .5)), df over the whole collection."""
@@ -240,7 +241,7 @@ class _Exact:
         lexical = np.zeros(len(self._seen))
         everything = len(self._data.users)
         for word in words:
-            frequency = int(np.count_nonzero((self._data.words == word) & (self._data.weights > 0)))
+            frequency = int(self._frequency[word])
             idf = np.log(1 + (everything - frequency + 0.5) / (frequency + 0.5))
             lexical += idf * np.where(self._words == word, self._weights, 0).sum(1)
         return {"dense": self._best(cosine), "bm25": self._best(lexical, above=0)}

@@ -53,9 +53,12 @@ class Candidate:
 
     def add(self, parts: Mapping[str, float]) -> None:
         """Add named parts to the score."""
+        self.score += sum(parts.values())
+        if not self.added and self.scaled == 1.0:  # as a rule; hundreds are made for each recall
+            self.added = dict(parts)
+            return
         for name, part in parts.items():
             self.added[name] = self.added.get(name, 0.0) + part / self.scaled
-            self.score += part
 
     def scale(self, factor: float) -> None:
         """Multiply the score and all its parts."""

@@ -163,9 +163,9 @@ def _scaled(pool: Sequence[Candidate], rest: Sequence[Candidate]) -> list[Candid
             candidate.scale(1.0 / most)
     least = 1.0
     for candidate in (*pool, *rest):
-        within = max(0.0, min(candidate.score, least))
-        if within != candidate.score:
-            candidate.add({"order": within - candidate.score})
+        score = candidate.score
+        if score > least or score < 0.0:
+            candidate.add({"order": max(0.0, min(score, least)) - score})
         least = candidate.score
     return [*pool, *rest]
 
