@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from memsdk.embedding.folder import POOLINGS, ModelFolder, read_folder
-from memsdk.embedding.transformer import pool
-from memsdk.embedding.weights import load_tokenizer, load_weights
+from memsdk.embedding.pooling import pool
+from memsdk.embedding.tokenizing import load_tokenizer
+from memsdk.embedding.weights import load_weights
 from memsdk.errors import InvalidInputError
 
 TokenIds = Sequence[int]
