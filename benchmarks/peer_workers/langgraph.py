@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sqlite3
+import sys
 from pathlib import Path
 
 from benchmarks.peer_workers.serving import Item, Vectors, serve
@@ -11,6 +14,8 @@ class LangGraph:
     """See `Peer`."""
 
     def __init__(self, folder: str, vectors: str) -> None:
+        if not hasattr(sqlite3.Connection, "enable_load_extension"):  # a Python that was built without it
+            sys.modules["sqlite3"] = importlib.import_module("pysqlite3")
         from langgraph.store.sqlite import SqliteStore
 
         known = Vectors(vectors)
