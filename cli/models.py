@@ -43,7 +43,7 @@ def list_command(*, store: StoreChoice, as_json: bool) -> None:
     with store.open() as memory:
         versions = _versions(memory).list()
     if as_json:
-        print_json(versions)
+        print_json({"versions": [version.model_dump(mode="json") for version in versions]})
         return
     if not versions:
         note("no query version yet: the store's own embedder embeds all queries; `memsdk retrain` trains one")
@@ -52,7 +52,7 @@ def list_command(*, store: StoreChoice, as_json: bool) -> None:
         ["version", "state", "task", "tier", "for", "nDCG@10", "before", "made"],
         [
             [
-                version.id, version.state, _task(version), version.tier, version.user_id or "everybody",
+                version.id, version.state, version.task.value, version.tier, version.user_id or "everybody",
                 _figure(version, "candidate"), _figure(version, "current"), day(version.created_at),
             ]
             for version in versions
@@ -182,7 +182,7 @@ def print_version(version: QueryVersion) -> None:
     pairs = [
         ("version", version.id),
         ("state", version.state),
-        ("task", _task(version)),
+        ("task", version.task.value),
         ("tier", version.tier),
         ("for", version.user_id or "everybody"),
         ("searches", version.fingerprint),
@@ -214,12 +214,8 @@ def _say(version: QueryVersion, what: str, *, as_json: bool) -> None:
         print_json(version)
     else:
         click.echo(
-            f"{version.id} ({version.tier}, {_task(version)}, {version.user_id or 'everybody'}) {what}"
+            f"{version.id} ({version.tier}, {version.task.value}, {version.user_id or 'everybody'}) {what}"
         )
-
-
-def _task(version: QueryVersion) -> str:
-    return "all" if version.task is None else version.task.value
 
 
 def _figure(version: QueryVersion, system: str) -> str:

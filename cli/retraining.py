@@ -89,7 +89,7 @@ def retrain_command(
     with store.open() as memory:
         outcomes = retrain(memory, settings=settings, model=model, progress=note)
     if as_json:
-        print_json([_plain(outcome) for outcome in outcomes])
+        print_json({"outcomes": [_plain(outcome) for outcome in outcomes]})
     else:
         for outcome in outcomes:
             task = "" if outcome.task is None else f"{outcome.task.value}: "

@@ -7,6 +7,8 @@ from importlib import import_module
 import click
 
 STAGES: dict[str, tuple[str, str]] = {
+    "rows": ("train_rows", "Write recalls with feedback as training rows."),
+    "score": ("train_score", "Ask a language model how much each candidate of training rows helps."),
     "evaluate": ("train_evaluate", "Measure recall on the newest recalls with feedback."),
     "publish": ("train_publish", "Put a trained query encoder's folder into the store as a version."),
 }

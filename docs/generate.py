@@ -31,6 +31,9 @@ FACE: dict[str, tuple[str, ...]] = {
     "What an evaluation gives": ("memsdk.evaluation.Evaluation", "memsdk.evaluation.Result",
                                  "memsdk.evaluation.results.Group", "memsdk.evaluation.measures.Estimate",
                                  "memsdk.evaluation.measures.Comparison"),
+    "Tools": ("memsdk.tools.ToolShelf", "memsdk.ToolRecall", "memsdk.Synced"),
+    "Solved examples": ("memsdk.examples.ExampleShelf", "memsdk.ExampleRecall", "memsdk.ExampleReport",
+                        "memsdk.integrations.langchain.MemoryExampleSelector"),
     "For asyncio": ("memsdk.AsyncMemory",),
     "For those who come from mem0": ("memsdk.compat.Memory",),
 }  # fmt: skip

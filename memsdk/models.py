@@ -222,9 +222,7 @@ class QueryVersion(_Frozen):
     """What embeds one task's queries in place of the store's own encoder; trained, gated, switched to and back.
 
     Attributes:
-        tier: `t0` a residual map on the query vector, `t1` a query encoder of its own, both beside unchanged stored
-            vectors; `t2` a whole embedder, for all tasks, with vectors of its own.
-        task: None for `t2`.
+        tier: `t0` a residual map on the query vector, `t1` a query encoder of its own, both beside unchanged stored vectors.
         user_id: whose queries it embeds; None for everybody who has none of their own.
         fingerprint: the only space that it may search.
         dense_weight: the dense leg's share in fusion, 0 to 1; None leaves the default.
@@ -233,8 +231,8 @@ class QueryVersion(_Frozen):
     """
 
     id: str
-    tier: Literal["t0", "t1", "t2"]
-    task: Task | None
+    tier: Literal["t0", "t1"]
+    task: Task
     user_id: str | None = None
     fingerprint: str
     dense_weight: float | None = Field(default=None, ge=0, le=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ class Parts:
         return any(built)
 
     def backup(self, path: Path) -> Path:
-        """Copy the database to a new folder while others write."""
+        """Copy the database and the trained query versions to a new folder while others write."""
         refuse_inside(self.folder, path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise InvalidInputError(
@@ -133,6 +134,9 @@ class Parts:
                 f"can't make {path}: {error.strerror}; choose another place for the backup"
             ) from error
         self.store.admin.backup(path)
+        models = self.folder / MODELS
+        if models.is_dir():  # after the database: whatever version that one names is written by now
+            shutil.copytree(models, path / MODELS, ignore=shutil.ignore_patterns(".making-*"))
         return path
 
     def tend(self) -> None:

@@ -153,7 +153,7 @@ class PassageShelf:
         (last,) = self._shelf.parts.store.passages.last(scope, count=1)
         recall = self._shelf.search(
             _end_of(recent),
-            scope=scope,
+            scope=replace(scope, session_id=None),  # the stream's name is not to outlive it in the recall log
             k=inputs.clean_k(k),
             where=_earlier(last.data["stream"], limit),
             max_tokens=None

@@ -74,7 +74,7 @@ class QueryVersionsInUse:
 
     def __init__(self, versions: Sequence[QueryVersion], *, load: LoadVersion) -> None:
         """Args: `load` is asked when a version is first used."""
-        self._versions: dict[tuple[Task | None, str | None], QueryVersion] = {
+        self._versions: dict[tuple[Task, str | None], QueryVersion] = {
             (version.task, version.user_id): version for version in versions
         }
         self._load = load

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
-MOST_HISTORY_CHARS = 2_000  # that are kept of a history in the recall log
 FIELDS = (RECORD, REVISION)
 
 
@@ -272,26 +271,8 @@ class Recaller:
                 (hit.id, rank, hit.score, legs.get(str(hit.id), {}))
                 for rank, hit in enumerate(recall.hits, 1)
             ),
-            history=_end(question.history),
+            history=tuple(reversed(conversing.considered(question.history))),
         )
-
-
-def with_history(query: str, history: Sequence[str]) -> str:
-    """A query and the end of the turns before it as one text: what a row of training asks."""
-    past = "\n".join(history)[-MOST_HISTORY_CHARS:]
-    return f"{past}\n{query}" if past else query
-
-
-def _end(history: Sequence[str]) -> tuple[str, ...]:
-    """The last turns, as many as `with_history` reads of them."""
-    kept: list[str] = []
-    room = MOST_HISTORY_CHARS
-    for turn in reversed(history):
-        if room <= 0:
-            break
-        kept.append(turn[-room:])
-        room -= len(turn) + 1
-    return tuple(reversed(kept))
 
 
 def _depth(k: int) -> int:

@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from memsdk import conversing
 from memsdk.composing import compose
 from memsdk.embedding.lexical import Bm25Encoder
 from memsdk.errors import InvalidInputError
 from memsdk.models import TASK_OF, Kind, Record, Side, Task
 from memsdk.payloads import RECORD, REVISION, visible
 from memsdk.ports import Leg, RecordFilter, SearchRequest
-from memsdk.recalling import with_history
 from memsdk.records.recall_rows import LoggedRecall
 from memsdk.spaces import DENSE as DENSE_VECTOR
 from memsdk.spaces import SPARSE
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
     from memsdk import Memory
     from memsdk.parts import Parts
-    from memsdk.ports import PointHit
+    from memsdk.ports import Embedder, PointHit
 
     Vector = NDArray[np.float32]
 
 PAGE = 200
 POOL = 2_000  # records that random candidates are drawn from: a user's newest
 WELL_RECEIVED = 0.5
+MOST_CONTEXT_CHARS = 2_000
 
 Progress = Callable[[int, int], None]
 """Told how many recalls are done, of how many."""
@@ -128,13 +129,19 @@ def _rows(recall: LoggedRecall, answer: _Heard, *, parts: Parts, miner: _Miner) 
             continue
         task = Task.CONVSEARCH if kind is Kind.DOCUMENT and recall.history else TASK_OF[kind]
         row = Row(
-            id=f"{recall.id}/{task.value}", task=task, query=with_history(recall.query, recall.history),
+            id=f"{recall.id}/{task.value}", task=task, query=_in_context(recall), asked=recall.query if recall.history else None,
             output=answer.output, candidates=(), history=tuple(recall.history), at=recall.at, user_id=recall.user_id,
             score=answer.score,
         )  # fmt: skip
-        found = miner.found(row, recall, kind)
+        found = miner.found(recall, kind)
         chosen = choose(shown, found, query=recall.query, row_id=row.id, mining=miner.mining)
         yield replace(row, candidates=chosen)
+
+
+def _in_context(recall: LoggedRecall) -> str:
+    """The query with the end of the turns before it, as one text."""
+    past = "\n".join(recall.history)[-MOST_CONTEXT_CHARS:]
+    return f"{past}\n{recall.query}" if past else recall.query
 
 
 def _is_current(record: Record, now: datetime) -> bool:
@@ -154,10 +161,10 @@ class _Miner:
     lexical: Bm25Encoder = field(default_factory=Bm25Encoder)
     pools: dict[tuple[str | None, Kind], list[Record]] = field(default_factory=dict)
 
-    def found(self, row: Row, recall: LoggedRecall, kind: Kind) -> Mapping[str, Sequence[Found]]:
+    def found(self, recall: LoggedRecall, kind: Kind) -> Mapping[str, Sequence[Found]]:
         """By source, best first."""
         wanted = {source for source, count in self.mining.each.items() if count}
-        legs = self._legs(row.query, recall, kind, wanted)
+        legs = self._legs(recall, kind, wanted)
         serving = self.parts.serving.current()
         request = SearchRequest(
             legs=tuple(legs.values()),
@@ -168,31 +175,34 @@ class _Miner:
             limit=self.mining.depth,
             payload=(RECORD, REVISION),
         )  # fmt: skip
+        collection = serving.collection(kind, amid=bool(recall.history))
         found: dict[str, Sequence[Found]] = {}
         for source, leg in legs.items():
-            (hits,) = self.parts.index.search(serving.collection(kind), [replace(request, legs=(leg,))])
+            (hits,) = self.parts.index.search(collection, [replace(request, legs=(leg,))])
             found[source] = self._as_found(hits[leg.name], source, recall)
         if RANDOM in wanted:
             pool = self._pool(recall.user_id, kind)
             found[RANDOM] = [Found(_candidate(one, RANDOM)) for one in pool if _could_find(one, recall)]
         return found
 
-    def _legs(self, query: str, recall: LoggedRecall, kind: Kind, wanted: set[str]) -> dict[str, Leg]:
+    def _legs(self, recall: LoggedRecall, kind: Kind, wanted: set[str]) -> dict[str, Leg]:
         """A search by each source: the serving encoder's is left out where it is the store's own."""
         serving = self.parts.serving.current()
-        way = serving.way(kind, user_id=recall.user_id)
+        amid = bool(recall.history)
+        way = serving.way(kind, user_id=recall.user_id, amid=amid)
+        turns = (recall.query, *conversing.considered(recall.history))
         legs: dict[str, Leg] = {}
 
-        def embedded(name: str) -> Vector:
-            embedder = way.embedder if name == ENCODER else serving.embedder
-            (vector,) = embedder.embed([query], task=TASK_OF[kind], side=Side.QUERY)
-            return vector
+        def embedded(embedder: Embedder) -> Vector:
+            return conversing.mixed(
+                embedder.embed(turns, task=serving.task(kind, amid=amid), side=Side.QUERY)
+            )
 
         if ENCODER in wanted and not way.is_own:
-            legs[ENCODER] = Leg(name=DENSE_VECTOR, dense=embedded(ENCODER))
+            legs[ENCODER] = Leg(name=DENSE_VECTOR, dense=embedded(way.embedder))
         if DENSE in wanted:
-            legs[DENSE] = Leg(name=DENSE_VECTOR, dense=embedded(DENSE))
-        words = self.lexical.encode_query(query)
+            legs[DENSE] = Leg(name=DENSE_VECTOR, dense=embedded(serving.embedder))
+        words = conversing.mixed_terms([self.lexical.encode_query(turn) for turn in turns])
         if LEXICAL in wanted and words.indices:
             legs[LEXICAL] = Leg(name=SPARSE, sparse=words)
         return legs

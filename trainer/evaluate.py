@@ -43,6 +43,7 @@ class Asked:
     kind: Kind
     user_id: str | None
     relevant: frozenset[UUID]
+    history: tuple[str, ...] = ()  # the turns before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,9 @@ class Figures:
         }
 
 
-def serving_task(task: Task) -> Task:
-    """The task whose space the rows' records are searched in: a conversation over documents is served as qa."""
-    return TASK_OF[KIND_OF[task]]
+def serving_task(task: Task, serving: Serving) -> Task:
+    """The task that the store serves a row's query as: where it has no space for conversations, as a lone question's."""
+    return serving.task(KIND_OF[task], amid=task is Task.CONVSEARCH)
 
 
 def askable(rows: Iterable[Row]) -> list[Asked]:
@@ -79,7 +80,12 @@ def askable(rows: Iterable[Row]) -> list[Asked]:
         right = frozenset(each.record for each in right_ones(row) if each.record is not None)
         if right:
             kind = KIND_OF[row.task]
-            found.append(Asked(id=row.id, query=row.query, kind=kind, user_id=row.user_id, relevant=right))
+            found.append(
+                Asked(
+                    id=row.id, query=row.asked or row.query, history=row.history if row.asked else (), kind=kind,
+                    user_id=row.user_id, relevant=right,
+                )
+            )  # fmt: skip
     return found
 
 
@@ -88,7 +94,11 @@ def ask(parts: Parts, questions: Sequence[Asked], *, serving: Serving) -> list[l
     lists = []
     for asked in questions:
         question = Question(
-            query=asked.query, scope=Scope(user_id=asked.user_id), kinds=(asked.kind,), k=DEPTH
+            query=asked.query,
+            history=asked.history,
+            scope=Scope(user_id=asked.user_id),
+            kinds=(asked.kind,),
+            k=DEPTH,
         )
         recall, _ = parts.recaller.recall(question, id=uuid7(), serving=serving)
         lists.append([hit.id for hit in recall])

@@ -51,13 +51,14 @@ class _RowLine(BaseModel):
     history: list[str] = Field(default_factory=list)
     at: AwareDatetime | None = None
     user_id: str | None = None
+    asked: str | None = None
     score: float | None = Field(default=None, ge=0, le=1)
 
     def row(self) -> Row:
         """The row."""
         return Row(
             id=self.id, task=self.task, query=self.query, output=self.output, history=tuple(self.history), at=self.at,
-            user_id=self.user_id, score=self.score,
+            user_id=self.user_id, asked=self.asked, score=self.score,
             candidates=tuple(
                 Candidate(text=one.text, record=one.record, reward=one.reward, positive=one.positive, source=one.source)
                 for one in self.candidates
@@ -218,7 +219,7 @@ def _complaint(error: ValidationError) -> str:
 def _own(row: Row) -> dict[str, object]:
     return {
         "id": row.id, "task": row.task.value, "query": row.query, "output": row.output,
-        "history": list(row.history), "at": _iso(row.at), "user_id": row.user_id, "score": row.score,
+        "history": list(row.history), "at": _iso(row.at), "user_id": row.user_id, "asked": row.asked, "score": row.score,
         "candidates": [
             {
                 "text": one.text, "record": str(one.record) if one.record else None, "reward": one.reward,
@@ -246,7 +247,9 @@ def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
-def _opened(file: Path, mode: Literal["rb", "wb"], *, packed: bool | None = None) -> IO[bytes]:
+def _opened(
+    file: Path, mode: Literal["rb", "wb"], *, packed: bool | None = None
+) -> IO[bytes] | gzip.GzipFile:
     if file.suffix == ".gz" if packed is None else packed:
         return gzip.open(file, mode)
     return file.open(mode)

@@ -52,7 +52,7 @@ class Measurement:
 def clean_task(task: str) -> Task:
     """The task of that name. Raises InvalidInputError."""
     try:
-        return serving_task(Task(task))
+        return Task(task)
     except ValueError:
         raise InvalidInputError(f"there is no task {task!r:.40}; there are {', '.join(Task)}") from None
 
@@ -63,8 +63,8 @@ def measure(memory: Memory, *, user_id: str | None, held_out: float) -> dict[str
     rows = collect(memory, users=None if user_id is None else [user_id])
     serving = as_now(parts.serving.current())
     found: dict[str, Measurement] = {}
-    for task in sorted({serving_task(row.task) for row in rows}):
-        questions = _newest([row for row in rows if serving_task(row.task) is task], share=held_out)
+    for task in sorted({serving_task(row.task, serving) for row in rows}):
+        questions = _newest([row for row in rows if serving_task(row.task, serving) is task], share=held_out)
         if questions:
             lists = {
                 "current": ask(parts, questions, serving=serving),
@@ -86,15 +86,15 @@ def compare(memory: Memory, first: str, second: str) -> Measurement:
     versions = [None if name == BASE else publish.find(parts, name) for name in (first, second)]
     known = [version for version in versions if version is not None]
     tasks = {version.task for version in known}
-    task = known[0].task if known else None
-    if len(tasks) != 1 or task is None:
+    if len(tasks) != 1:
         raise InvalidInputError("two versions of one task are compared, or one with `base`")
+    (task,) = tasks
     users = {version.user_id for version in known if version.user_id is not None}
     rows = collect(memory, users=sorted(users) or None)
-    questions = askable(row for row in rows if serving_task(row.task) is task)
+    serving = as_now(parts.serving.current())
+    questions = askable(row for row in rows if serving_task(row.task, serving) is task)
     if not questions:
         raise InvalidInputError(f"no recall of {task.value} has feedback that says which records were right")
-    serving = as_now(parts.serving.current())
     each = [
         figures(ask(parts, questions, serving=_serving(parts, serving, version)), questions)
         for version in versions
@@ -128,7 +128,7 @@ def publish_folder(
             f" take it as the store's embedder: `memsdk reindex --embedder {folder}`"
         )
     now = parts.clock.now()
-    own = serving.way(KIND_OF[wanted], user_id=user_id)
+    own = serving.way(KIND_OF[wanted], user_id=user_id, amid=wanted is Task.CONVSEARCH)
     version = QueryVersion(
         id=f"{now:%Y%m%d-%H%M%S}-{wanted.value}-{uuid7().hex[-6:]}", tier="t1", task=wanted, user_id=user_id,
         fingerprint=serving.spaces[wanted].fingerprint, parent=None if own.is_own else own.version, created_at=now,

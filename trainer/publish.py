@@ -56,7 +56,7 @@ def write_version(
         (making / CARD).write_text(card, encoding="utf-8")
         described = {
             "format": FORMAT, "id": version.id, "tier": version.tier,
-            "task": None if version.task is None else version.task.value, "fingerprint": version.fingerprint,
+            "task": version.task.value, "fingerprint": version.fingerprint,
             "parent": version.parent, "dense_weight": version.dense_weight, "metrics": version.metrics,
             "created_at": version.created_at.isoformat(), "lineage": dict(lineage), "files": _hashes(making),
         }  # fmt: skip

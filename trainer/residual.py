@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,10 +40,10 @@ class ResidualMap:
     """The two factors of the map, and how it was found.
 
     Attributes:
-        down: V, [r, d].
-        up: U, [d, r].
-        curve: of each pass, its mean loss and nDCG on the queries kept aside; the first is the identity's.
-        passes: how many passes the chosen step had; 0 is the identity.
+        down: V, [bags x r, d].
+        up: U, [d, bags x r].
+        curve: of each pass of the first map, its mean loss and nDCG on the queries kept aside; the first is the identity's.
+        passes: the most passes that a map's chosen step had; 0 is the identity.
     """
 
     down: Vectors
@@ -62,10 +62,36 @@ def fit_residual(
 ) -> ResidualMap:
     """Fit the map on these queries. The same input and settings give the same map.
 
+    It is the mean of several maps, each fitted with other answers aside (bagging, Breiman 1996): the best step of one
+    map is chosen on few queries, and its luck evens out.
+
     Args:
         budget_s: stop after so many seconds, with the best found by then.
         progress: told of each pass in a line.
     """
+    began = time.monotonic()
+    maps = []
+    for number in range(settings.bags):
+        until = None if budget_s is None else began + budget_s * (number + 1) / settings.bags
+        own = replace(settings, seed=settings.seed + 1_000 * number)
+        maps.append(_fit_one(problem, settings=own, deadline=until, progress=progress))
+    return ResidualMap(
+        down=np.concatenate([each.down for each in maps]),
+        up=(np.concatenate([each.up for each in maps], axis=1) / len(maps)).astype(np.float32),
+        curve=maps[0].curve,
+        passes=max(each.passes for each in maps),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _fit_one(
+    problem: Problem,
+    *,
+    settings: ResidualSettings,
+    deadline: float | None,
+    progress: Callable[[str], None] | None,
+) -> ResidualMap:
+    """One map, with its own answers kept aside."""
     began = time.monotonic()
     generator = torch.Generator().manual_seed(settings.seed)
     dims = problem.queries.shape[1]
@@ -88,8 +114,7 @@ def fit_residual(
             best = (quality, number, down.detach().clone(), up.detach().clone())
         if progress is not None:
             progress(f"pass {number}: loss {loss:.4f}, nDCG aside {quality:.4f} (identity {curve[0][1]:.4f})")
-        spent = budget_s is not None and time.monotonic() - began > budget_s
-        if number - best[1] >= PATIENCE or spent:
+        if number - best[1] >= PATIENCE or (deadline is not None and time.monotonic() > deadline):
             break
     return ResidualMap(
         down=best[2].numpy(), up=best[3].numpy(), curve=tuple(curve), passes=best[1],

@@ -70,6 +70,9 @@ Ending = Literal["promoted", "kept", "dry-run", "not due"]
 MOST_FOR_SHARE = 100
 STRENGTHS = (1.0, 0.7, 0.5, 0.35, 0.25)
 """How far a candidate goes from the base's weights to its own; the guard chooses (LM-Cocktail, METHOD.md 5.2)."""
+HELD_OUT_FROM = "held_out_from"
+"""In a version's metrics: when the first of the questions that it was judged on was asked."""
+MOST_EARLIER = 150
 Guards = dict[str, tuple[list[float], list[float]]]
 """By guard set: the nDCG@10 of each of its questions, with the candidate and with what serves now."""
 
@@ -153,7 +156,7 @@ def retrain(
         rows = collect(memory, users=users, mining=settings.mining)
         found: dict[Task, list[Row]] = {}
         for row in rows:
-            found.setdefault(serving_task(row.task), []).append(row)
+            found.setdefault(serving_task(row.task, parts.serving.current()), []).append(row)
         outcomes = [
             _Retraining(parts, task, settings=settings, model=model, tell=tell, deadline=deadline).run(
                 found[task]
@@ -222,12 +225,21 @@ class _Retraining:
             reason = "no step of the fit did better than the encoder as it is, on what was kept aside"
             verdict = Verdict(checks=(Check(name="the fit", passed=False, reason=reason),))
             return self._ended(run, verdict, metrics={}, guard_means={}, fitted=fitted)
-        fitted, candidate, guards = self._strongest(fitted, serving)
+        fitted, candidate, guards = self._strongest(fitted, serving, earlier=self._earlier(older))
         share = self._share(older, serving, candidate)
         measured, metrics = self._measured(newest, serving, candidate, share=share, guards=guards)
         verdict = judge(measured, settings=settings.gate)
         if verdict.promote and not settings.dry_run:
-            self._publish(state, run, fitted=fitted, share=share, metrics=metrics, rows=rows)
+            held_out_from = min((row.at for row in newest if row.at is not None), default=run.started_at)
+            self._publish(
+                state,
+                run,
+                fitted=fitted,
+                share=share,
+                metrics=metrics,
+                rows=rows,
+                held_out_from=held_out_from,
+            )
         guard_means = {name: value for name, value in means(measured).items() if name.startswith("guard")}
         return self._ended(run, verdict, metrics=metrics, guard_means=guard_means, fitted=fitted)
 
@@ -295,7 +307,24 @@ class _Retraining:
             user_id=self._settings.user_id,
         )  # fmt: skip
 
-    def _strongest(self, fitted: Fitted, serving: Serving) -> tuple[Fitted, Embedder, Guards]:
+    def _earlier(self, older: Sequence[Row]) -> list[Asked]:
+        """The questions that the version in use was judged on: what it was promoted for must not be given up again.
+
+        New feedback that contradicts them, from however many users, would otherwise turn the memory round in a night.
+        """
+        way = self._parts.serving.current().way(
+            KIND_OF[self._task], user_id=self._settings.user_id, amid=self._task is Task.CONVSEARCH
+        )
+        found = [version for version in self._parts.store.versions.list() if version.id == way.version]
+        since = found[0].metrics.get(HELD_OUT_FROM) if found else None
+        if not isinstance(since, str):
+            return []
+        begin, end = datetime.fromisoformat(since), found[0].created_at
+        return askable(row for row in older if row.at is not None and begin <= row.at <= end)[-MOST_EARLIER:]
+
+    def _strongest(
+        self, fitted: Fitted, serving: Serving, *, earlier: Sequence[Asked]
+    ) -> tuple[Fitted, Embedder, Guards]:
         """The candidate as far from the base as the guard allows; the weakest where it allows none.
 
         The guard then no longer judges what it chose, but the gate's other conditions still do, on other figures.
@@ -305,7 +334,7 @@ class _Retraining:
         for strength in STRENGTHS:
             some = fitted if strength == 1 else weakened(fitted, self._base(), strength=strength)
             candidate = load_fitted(some, serving.embedder)
-            guards = self._guards(serving, candidate)
+            guards = self._guards(serving, candidate, earlier=earlier)
             weakest = (some, candidate, guards)
             if all(not ours or mean(ours) >= mean(theirs) - tolerance for ours, theirs in guards.values()):
                 break
@@ -349,11 +378,11 @@ class _Retraining:
         metrics = {name: values.means() for name, values in each.items()} if questions else {}
         return measured, metrics
 
-    def _guards(self, serving: Serving, candidate: Embedder) -> Guards:
+    def _guards(self, serving: Serving, candidate: Embedder, *, earlier: Sequence[Asked]) -> Guards:
         user = self._settings.user_id
         version = trial("guarded", task=self._task, serving=serving, dense_weight=None, user_id=user)
         trying = serving.trying(version, candidate)
-        way = serving.way(KIND_OF[self._task], user_id=user)
+        way = serving.way(KIND_OF[self._task], user_id=user, amid=self._task is Task.CONVSEARCH)
         asked = self._clozes()
         return {
             "shipped": (
@@ -363,6 +392,10 @@ class _Retraining:
             "own texts": (
                 guard.cloze_quality(self._parts, asked, serving=trying),
                 guard.cloze_quality(self._parts, asked, serving=serving),
+            ),
+            "earlier feedback": (
+                guard.cloze_quality(self._parts, earlier, serving=trying),
+                guard.cloze_quality(self._parts, earlier, serving=serving),
             ),
         }
 
@@ -392,15 +425,17 @@ class _Retraining:
         share: float | None,
         metrics: dict[str, dict[str, float]],
         rows: Sequence[Row],
+        held_out_from: datetime,
     ) -> None:
         parts, spec = self._parts, self._parts.serving.current().embedder.spec
         now = self._parts.serving.current()
-        own = now.way(KIND_OF[self._task], user_id=self._settings.user_id)
+        own = now.way(KIND_OF[self._task], user_id=self._settings.user_id, amid=self._task is Task.CONVSEARCH)
         version = QueryVersion(
             id=state.version, tier=fitted.tier, task=self._task, user_id=self._settings.user_id,
             fingerprint=now.spaces[self._task].fingerprint, dense_weight=share,
             parent=None if own.is_own else own.version,
-            metrics=cast("dict[str, JsonValue]", metrics), created_at=run.started_at,
+            metrics={**cast("dict[str, JsonValue]", metrics), HELD_OUT_FROM: held_out_from.isoformat()},
+            created_at=run.started_at,
         )  # fmt: skip
         lineage = self._lineage(state, run, fitted)
         card = model_card(

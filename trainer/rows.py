@@ -32,4 +32,5 @@ class Row:
     history: tuple[str, ...] = ()  # the turns before the query, oldest first
     at: datetime | None = None  # when it was asked; None: unknown
     user_id: str | None = None
+    asked: str | None = None  # the query alone, where `query` has its history before it
     score: float | None = None  # how the output was received, 0 to 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
 import numpy as np
 
+from memsdk.conversing import considered, mixed
 from memsdk.models import Side, Task
 from memsdk.payloads import KIND, NOBODY, RECORD, USER, VALID_TO
 from memsdk.ports import Embedder
@@ -80,11 +82,7 @@ def build_problem(
     A record of several points is represented by the one that is closest to the query now.
     """
     wanted = [row for row in rows if targets(row) is not None]
-    queries = (
-        embedder.embed([row.query for row in wanted], task=task, side=Side.QUERY)
-        if wanted
-        else np.zeros((0, embedder.spec.dims), np.float32)
-    )
+    queries = embedded(wanted, embedder, task)
     examples, used = [], []
     for number, row in enumerate(wanted):
         owner = SHARED if row.user_id is None else stored.users.get(parts.hasher(row.user_id), SHARED)
@@ -94,6 +92,18 @@ def build_problem(
             used.append(number)
     problem = Problem(queries=queries[used], keys=stored.keys, owners=stored.owners, examples=tuple(examples))
     return problem, [wanted[number] for number in used]
+
+
+def embedded(rows: Sequence[Row], embedder: Embedder, task: Task) -> Vectors:
+    """The queries' vectors [n, d] as recall makes them: amid a conversation, mixed with those of the turns before."""
+    if not rows:
+        return np.zeros((0, embedder.spec.dims), np.float32)
+    turns = [
+        (row.asked, *considered(row.history)) if row.asked and row.history else (row.query,) for row in rows
+    ]
+    vectors = embedder.embed([turn for some in turns for turn in some], task=task, side=Side.QUERY)
+    starts = np.cumsum([0, *(len(some) for some in turns)])
+    return np.stack([mixed(vectors[start:end]) for start, end in pairwise(starts.tolist())])
 
 
 def _example(row: Row, query: Vectors, stored: Stored, *, owner: int) -> Example | None:

@@ -17,6 +17,7 @@ class ResidualSettings:
     """How the map is fitted. The figures behind the defaults are in docs/training.md."""
 
     rank: int = 64
+    bags: int = 3  # maps of that rank, of which the mean is taken
     temperature: float = 0.02  # scores are cosines over this
     reward_temperature: float = 0.3  # of rewards in standard deviations
     learning_rate: float = 1e-4

@@ -41,7 +41,7 @@ class RecallEntry:
     candidates: tuple[
         tuple[UUID, int, float, Mapping[str, float]], ...
     ]  # record, rank, score, the legs' scores
-    history: tuple[str, ...] = ()  # the turns before the query, as far as they were embedded with it
+    history: tuple[str, ...] = ()  # the turns before the query, as far as they counted
 
 
 class RecallLog(Protocol):

@@ -99,8 +99,9 @@ class SqlRewardCache:
 
 def _insert_new(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
     """An insert that leaves known keys as they are; the databases agree on the words, SQLAlchemy has one a dialect."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).on_conflict_do_nothing(index_elements=["key"])
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=["key"])
+    return sqlite.insert(table).on_conflict_do_nothing(index_elements=["key"])
 
 
 def _there(connection: Connection, column: sa.ColumnElement[Id], ids: Iterable[Id | None]) -> set[Id]:

@@ -277,8 +277,8 @@ reward_samples = sa.Table(
     sa.Index("ix_reward_samples_user", "user_id"),
 )
 
-# What embeds queries in place of the store's own encoder. `owner` is a user id, or "" for the whole store; `task` is ""
-# for a whole embedder. One is active for each task and owner.
+# What embeds queries in place of the store's own encoder. `owner` is a user id, or "" for the whole store. One is
+# active for each task and owner.
 query_versions = sa.Table(
     "query_versions",
     metadata,

@@ -64,7 +64,7 @@ class SqlQueryVersions:
             connection.execute(
                 sa.insert(query_versions),
                 {
-                    "id": version.id, "tier": version.tier, "task": _task(version.task),
+                    "id": version.id, "tier": version.tier, "task": version.task.value,
                     "owner": version.user_id or "", "fingerprint": version.fingerprint,
                     "dense_weight": version.dense_weight, "state": "ready", "replaces": None,
                     "parent": version.parent, "metrics": version.metrics, "created_at": version.created_at,
@@ -196,9 +196,7 @@ def release_other_fingerprints(connection: Connection) -> None:
         spaces.c.fingerprint == _COLUMNS.fingerprint,
     )
     connection.execute(
-        sa.update(query_versions)
-        .where(_COLUMNS.state == "active", _COLUMNS.task != "", ~fitting.exists())
-        .values(state="ready")
+        sa.update(query_versions).where(_COLUMNS.state == "active", ~fitting.exists()).values(state="ready")
     )
 
 
@@ -227,7 +225,7 @@ def _active_fingerprint(connection: Connection, task: str) -> str | None:
 
 
 def _fits(connection: Connection, row: AnyRow) -> bool:
-    return bool(row.task == "" or _active_fingerprint(connection, row.task) == row.fingerprint)
+    return bool(_active_fingerprint(connection, row.task) == row.fingerprint)
 
 
 def _check_fingerprint(connection: Connection, row: AnyRow) -> None:
@@ -243,13 +241,9 @@ def _set(connection: Connection, id: str, **values: object) -> None:
     connection.execute(sa.update(query_versions).where(_COLUMNS.id == id).values(**values))
 
 
-def _task(task: Task | None) -> str:
-    return "" if task is None else task.value
-
-
 def _version(row: AnyRow, *, forgotten: int = 0) -> QueryVersion:
     return QueryVersion(
-        id=row.id, tier=row.tier, task=Task(row.task) if row.task else None, user_id=row.owner or None,
+        id=row.id, tier=row.tier, task=Task(row.task), user_id=row.owner or None,
         fingerprint=row.fingerprint, dense_weight=row.dense_weight, state=row.state, replaces=row.replaces,
         parent=row.parent, metrics=dict(row.metrics), created_at=row.created_at, activated_at=row.activated_at,
         forgotten=forgotten,

@@ -75,7 +75,7 @@ def test_every_module_is_in_the_wheel(wheel: set[str], project: dict[str, Any], 
         "/".join((*name.split("."), path.name))
         for name, folder in folders_of(project, repository).items()
         for path in folder.iterdir()
-        if path.suffix in (".py", ".typed", ".mako")
+        if path.suffix in (".py", ".typed", ".mako", ".jsonl")
     }
     assert {name for name in wheel if name.startswith("memsdk/")} == expected
 

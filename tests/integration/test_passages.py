@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -170,3 +171,17 @@ def test_a_stream_is_no_session_and_outlives_its_store_by_export(
     other.passages.append("book", BOOK, at=0)
     assert other.passages.read("book") == BOOK
     assert other.passages.recall("book", "Aurora0 Lisbon0", k=1, before=2_000)
+
+
+def test_a_removed_stream_leaves_no_byte(memory: Memory, tmp_path: Path) -> None:
+    """Each append replaces the last chunks; what they said before is as much the writer's as what they say now."""
+    for number in range(40):
+        memory.passages.append("zq7name", f"zq7marker sentence {number} of a draft. ", user_id="ana")
+    recall = memory.passages.recall("zq7name", "sentence 3", user_id="ana")
+    memory.feedback(recall, output="it says zq7marker")
+    memory.passages.append("kept", "Bo writes about tea.", user_id="bo")
+    memory.passages.remove("zq7name", user_id="ana")
+    memory.flush()
+    files = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert [path.name for path in files if b"zq7" in path.read_bytes()] == []
+    assert memory.passages.read("kept", user_id="bo") == "Bo writes about tea."

@@ -210,3 +210,12 @@ def test_forgetting_a_user_retires_the_users_own_versions(memory: Memory) -> Non
     assert receipt.models_trained_on_it == ("anas",)
     assert [version.state for version in memory._parts.store.versions.list()] == ["retired"]
     assert not (memory._parts.folder / "models" / "anas").exists()
+
+
+def test_a_backup_has_the_versions_that_serve(memory: Memory, tmp_path: Path) -> None:
+    """A restored store that names a version without its files can't be asked at all."""
+    make(memory, "v1")
+    publish.activate(memory._parts, "v1")
+    copy = memory.backup(tmp_path / "copy")
+    with Memory.open(copy, embedder=EMBEDDER, index="embedded-inline", synchronous="NORMAL") as restored:
+        assert restored.recall("ferry", kinds=["memory"]).query_version == "v1"

@@ -24,14 +24,14 @@ from memsdk.trainer.rows import Row
 from memsdk.trainer.staging import only_one
 from memsdk.trainer.tiers import ResidualSettings
 
-QUICK = RetrainSettings(residual=ResidualSettings(learning_rate=1e-3, passes=8))
+QUICK = RetrainSettings(residual=ResidualSettings(learning_rate=1e-3, passes=8, bags=1))
 RETRAIN = """
 import sys
 from pathlib import Path
 from memsdk.testing import feedback
 from memsdk.trainer.retrain import RetrainSettings, retrain
 from memsdk.trainer.tiers import ResidualSettings
-settings = RetrainSettings(residual=ResidualSettings(learning_rate=1e-3, passes=8))
+settings = RetrainSettings(residual=ResidualSettings(learning_rate=1e-3, passes=8, bags=1))
 with feedback.open_store(Path(sys.argv[1])) as memory:
     print(retrain(memory, settings=settings)[0].ending)
 """

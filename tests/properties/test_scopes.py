@@ -10,18 +10,20 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from memsdk import Memory, Record
-from memsdk.errors import ConflictError, MemsdkError, NotFoundError
+from memsdk import Kind, Memory, Record
+from memsdk.errors import ConflictError, InvalidInputError, MemsdkError, NotFoundError
 from memsdk.scoped import ScopedMemory
 
 NAMES = ("ana", "bo", "cy")
 USERS = st.sampled_from([*NAMES, None])
 AGENTS = st.sampled_from([None, "planner", "writer"])
 SESSIONS = st.sampled_from([None, "s1", "s2"])
+STREAMS = st.sampled_from(["draft", "log"])
 WORD = "xq"
 """Begins every marker word, so that a query for it finds all."""
 
@@ -96,11 +98,41 @@ class ScopeMachine(RuleBasedStateMachine):
         new = [record for record in self.memory.list(limit=10_000) if record.id not in self.owner]
         self.file(new, user, None)
 
+    @rule(user=USERS, agent=AGENTS, tool=st.booleans())
+    def shelve(self, user: str | None, agent: str | None, tool: bool) -> None:  # noqa: FBT001 -- hypothesis
+        """A tool or a solved example."""
+        words = [self.marker(user) for _ in range(5)]
+        if tool:
+            schema = {"name": words[0], "description": f"{WORD} {words[1]}", "parameters": {words[2]: {}}}
+            made = self.memory.tools.add(
+                schema, source=words[3], requests=[words[4]], user_id=user, agent_id=agent, tags=[words[1]]
+            )
+        else:
+            made = [
+                self.memory.examples.add(
+                    f"{WORD} {words[0]}", words[1], task=words[2], instruction=words[3], user_id=user, agent_id=agent,
+                    tags=[words[4]],
+                )
+            ]  # fmt: skip
+        self.file(made, user, agent)
+
+    @rule(user=USERS, agent=AGENTS, stream=STREAMS, count=st.integers(1, 30))
+    def append(self, user: str | None, agent: str | None, stream: str, count: int) -> None:
+        text = "".join(f"{WORD} {self.marker(user)}. " for _ in range(count))
+        self.memory.passages.append(stream, text, user_id=user, agent_id=agent)
+        there = {record.id: record for record in self.memory.list(limit=10_000)}
+        self.drop([id_ for id_ in self.owner if id_ not in there])  # the end of the stream is cut anew
+        self.file([record for id_, record in there.items() if id_ not in self.owner], user, agent)
+
     @precondition(lambda self: self.owner)
     @rule(data=st.data())
     def update(self, data: st.DataObject) -> None:
         id_ = data.draw(st.sampled_from(sorted(self.owner)))
         text = f"{WORD} {self.marker(self.owner[id_])}"
+        if self.memory.get(id_).kind in (Kind.TOOL, Kind.EXAMPLE):  # their texts are made of their parts
+            with pytest.raises(InvalidInputError, match=r"\.add"):
+                self.memory.update(id_, text)
+            return
         assert self.memory.update(id_, text).text == text
         self.text[id_] = text
 
@@ -159,7 +191,29 @@ class ScopeMachine(RuleBasedStateMachine):
         for id_ in gone:
             del self.owner[id_], self.agent[id_], self.text[id_]
 
+    @rule(user=USERS, stream=STREAMS)
+    def remove_a_stream_through_a_view(self, user: str | None, stream: str) -> None:
+        try:
+            receipt = self.memory.scoped(user_id=user).passages.remove(stream)
+        except NotFoundError:
+            return
+        assert {self.owner[id_] for id_ in receipt.ids} == {user}
+        self.drop(receipt.ids)
+
     # -- reading
+
+    @rule(user=USERS, agent=AGENTS, stream=STREAMS)
+    def read_a_stream_through_a_view(self, user: str | None, agent: str | None, stream: str) -> None:
+        view = self.memory.scoped(user_id=user, agent_id=agent)
+        assert {one.user_id for one in view.passages.list()} <= {user, None}
+        try:
+            text = view.passages.read(stream)
+        except NotFoundError:
+            return
+        self.no_marker_of_others(text, user)
+        found = view.passages.recall(stream, WORD, k=500)
+        self.only_for(user, found)
+        self.no_marker_of_others(found.render(), user)
 
     @rule(user=USERS, agent=AGENTS, session=SESSIONS, k=st.sampled_from([1, 5, 500]), answer=st.booleans())
     def recall(self, user: str | None, agent: str | None, session: str | None, k: int, answer: bool) -> None:  # noqa: FBT001 -- hypothesis
@@ -176,6 +230,9 @@ class ScopeMachine(RuleBasedStateMachine):
     def read_through_a_view(self, user: str | None, agent: str | None, session: str | None) -> None:
         view = self.memory.scoped(user_id=user, agent_id=agent, session_id=session)
         self.only_for(user, view.recall(WORD, k=500))
+        self.only_for(user, view.recall(WORD, kinds=list(Kind), k=500))
+        self.only_for(user, [*view.tools.recall(WORD, k=500), *view.examples.recall(WORD, k=500)])
+        self.only_for(user, [*view.tools.list(limit=10_000), *view.examples.list(limit=10_000)])
         self.only_for(user, view.list(limit=10_000), shared=False)
         for id_, owner in self.owner.items():
             visible = owner in (user, None) and (agent is None or self.agent[id_] in (agent, None))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from memsdk.conversing import mixed
 from memsdk.embedding.adapters import ResidualEmbedder, load_query_version
 from memsdk.embedding.loading import load_embedder
 from memsdk.errors import QueryVersionError
@@ -24,6 +25,7 @@ from memsdk.trainer.lora import fit_lora, merge_with_base, save_lora
 from memsdk.trainer.problem import SHARED, Example, Problem, right_ones, targets
 from memsdk.trainer.residual import batch_loss, fit_residual, ranking_quality, split
 from memsdk.trainer.rows import Candidate, Row
+from memsdk.trainer.stored import embedded
 from memsdk.trainer.tiers import LoraSettings, ResidualSettings
 
 TEXTS = [
@@ -57,7 +59,7 @@ def rotated(*, queries: int = 96, keys: int = 48, dims: int = 16, seed: int = 0)
     )  # fmt: skip
 
 
-SETTINGS = ResidualSettings(rank=16, learning_rate=1e-2, temperature=0.1, penalty=1e-4, passes=25)
+SETTINGS = ResidualSettings(rank=16, learning_rate=1e-2, temperature=0.1, penalty=1e-4, passes=25, bags=1)
 
 
 def test_the_map_finds_a_rotation_and_generalises_to_answers_it_never_saw() -> None:
@@ -96,6 +98,15 @@ def test_the_same_seed_gives_the_same_map() -> None:
     one, other = (fit_residual(problem, settings=settings) for _ in range(2))
     assert (one.up == other.up).all()
     assert (one.down == other.down).all()
+
+
+def test_bags_are_averaged_as_maps() -> None:
+    """Factors of two maps can't be averaged, only what they do: a mean of U and of V is neither map, nor between them."""
+    problem, settings = rotated(), replace(SETTINGS, passes=2, bags=2)
+    both = fit_residual(problem, settings=settings)
+    each = [fit_residual(problem, settings=replace(settings, bags=1, seed=seed)) for seed in (0, 1_000)]
+    wanted = sum(one.up @ one.down for one in each) / 2
+    np.testing.assert_allclose(both.up @ both.down, wanted, atol=1e-6)
 
 
 def test_other_users_records_are_no_negatives() -> None:
@@ -143,6 +154,20 @@ def test_targets_and_right_ones() -> None:
     assert right_ones(level) == []
 
 
+def test_a_query_amid_a_conversation_is_learnt_as_recall_embeds_it() -> None:
+    """A map that was fitted on joined texts would be judged and used on mixed vectors: two different queries."""
+    embedder = HashingEmbedder(dims=16)
+    row = Row(
+        id="r", task=Task.CHAT, query="the flat is small\nwhat is its rent?", asked="what is its rent?",
+        history=("the flat is small",), output=None, candidates=(),
+    )  # fmt: skip
+    alone = replace(row, query="what is its rent?", asked=None, history=())
+    both = embedded([row, alone], embedder, Task.CHAT)
+    turns = embedder.embed(["what is its rent?", "the flat is small"], task=Task.CHAT, side=Side.QUERY)
+    np.testing.assert_allclose(both[0], mixed(turns), atol=1e-6)
+    np.testing.assert_allclose(both[1], turns[0], atol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Embedder:
     """A tiny BERT with random weights."""
@@ -159,12 +184,12 @@ def version(tier: str, base: Embedder) -> QueryVersion:
     )  # fmt: skip
 
 
-def by_sentence_transformers(folder: Path) -> np.ndarray:  # type: ignore[type-arg]  # as that library gives it
+def by_sentence_transformers(folder: Path) -> np.ndarray:
     """The vectors that the library gives for the folder."""
     library = pytest.importorskip("sentence_transformers")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found: np.ndarray = library.SentenceTransformer(str(folder), device="cpu").encode(TEXTS)  # type: ignore[type-arg]
+        found: np.ndarray = library.SentenceTransformer(str(folder), device="cpu").encode(TEXTS)
     return found
 
 
