@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 NAMES = {  # one a line, in alphabetical order
+    "coldstart": "`memsdk recall` from a shell, cold and beside a warm index host",
     "conversations": "conversational search: R@10 with the turns before, beside the last turn alone and all joined",
     "crash": "kill -9 in 100 rounds: lost, doubled, resurrected",
+    "encoder": "the encoder beside SentenceTransformer.encode: texts a second, latency of a query, cosine",
     "exactness": "the index beside exact search at 100,000 points: recall@10 of each leg and fused, with and without filters",
     "examples": "hit@1 and nDCG@10 of solved examples; a small LLM with recalled and with random ones",
     "full": "T2: the whole encoder on the train splits of ../shared/data; nDCG@10 on their dev splits",

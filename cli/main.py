@@ -26,6 +26,7 @@ Exit codes:
   5    the index: it failed, or verify found differences
   6    the embedder can't be loaded, or is not the store's
   7    a file can't be read
+  8    the language model that scores can't be loaded or reached
   130  interrupted; what was acknowledged is kept
   141  the reader of the output went away
 """

@@ -23,7 +23,7 @@ from memsdk.errors import InvalidInputError, StoreError
 from memsdk.forgetting import Forgetter
 from memsdk.indexing import Indexer
 from memsdk.ingest.chunking import StructuralChunker
-from memsdk.ingest.files import FileReader
+from memsdk.ingest.late import LateReader
 from memsdk.inputs import clean_path
 from memsdk.models import QueryVersion, Task
 from memsdk.parts import MODELS, Parts
@@ -199,7 +199,7 @@ def _services(
             spaces=store.spaces, outbox=store.outbox, state=store.outbox_state, index=index, serving=serving,
             indexer=indexer, neighbours=settings.neighbours,
         ),
-        reader=FileReader(),
+        reader=LateReader(),
         lexical=lexical,
         chunker=chunker,
         load=load,

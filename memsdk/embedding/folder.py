@@ -83,6 +83,11 @@ def read_folder(path: Path) -> ModelFolder:
     )
 
 
+def read_config(folder: ModelFolder) -> dict[str, JsonValue]:
+    """Its config.json. Raises EmbedderError."""
+    return _read_json(folder.transformer / "config.json")
+
+
 def _modules(path: Path) -> tuple[Path, Path | None]:
     """The folders of the transformer and of the pooling module."""
     if not (path / "modules.json").is_file():

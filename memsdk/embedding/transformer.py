@@ -1,21 +1,25 @@
-"""Embeddings by torch and transformers: sorted by length, batched by tokens, pooled and normalised in float32."""
+"""Embeddings of a model folder: tokenised, sorted by length, batched by tokens, computed by onnxruntime or torch.
+
+BERT encoders (MiniLM, bge, LLM-Embedder) run in onnxruntime on a CPU, which is faster there and needs no torch; all others,
+GPUs and bfloat16 are torch's. Both give the same vectors, so that one may embed what the other is asked about.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from memsdk.embedding.folder import POOLINGS, ModelFolder
 from memsdk.embedding.inputs import check_texts
+from memsdk.embedding.onnx import open_bert
+from memsdk.embedding.pooling import pool
 from memsdk.embedding.prefixes import Prefixes, prefix_of
-from memsdk.embedding.runtime import Runtime
-from memsdk.embedding.weights import choose_device, load_tokenizer, load_weights
+from memsdk.embedding.runtime import Runtime, check_runtime
+from memsdk.embedding.tokenizing import load_tokenizer
 from memsdk.errors import EmbedderError, InvalidInputError
 from memsdk.models import Side, Task
 from memsdk.ports import EmbedderSpec
@@ -23,12 +27,24 @@ from memsdk.ports import EmbedderSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
-    from transformers import PretrainedConfig
+    from torch import nn
 
     Vectors = NDArray[np.float32]
 
+__all__ = ["TransformerEmbedder", "pool"]
+
 _CPU_BATCH_TOKENS = 1_024  # more gains nothing on a CPU
 _GPU_BATCH_TOKENS = 32_768
+
+
+class Engine(Protocol):
+    """What computes the vectors of token ids."""
+
+    hidden: int
+    pad_id: int
+
+    def encode(self, ids: Sequence[Sequence[int]], *, modes: Sequence[str]) -> Vectors:
+        """Unit vectors [B, hidden x modes], float32."""
 
 
 class TransformerEmbedder:
@@ -52,16 +68,13 @@ class TransformerEmbedder:
             EmbedderError: the weights or the tokenizer can't be loaded.
             InvalidInputError: an unknown pooling or setting.
         """
-        runtime = runtime or Runtime()
-        self._device = choose_device(runtime)
+        self._runtime = runtime or Runtime()
+        check_runtime(self._runtime)
         self._modes = _modes(pooling or folder.pooling or "mean")
-        if runtime.threads is not None:
-            torch.set_num_threads(runtime.threads)
-        self._model = load_weights(folder, device=self._device, dtype=runtime.dtype)
-        config = cast("PretrainedConfig", self._model.config)
+        self._engine, is_cpu = _choose_engine(folder, self._runtime)
         self._folder = folder
-        self._batch_tokens = runtime.batch_tokens or (
-            _CPU_BATCH_TOKENS if self._device.type == "cpu" else _GPU_BATCH_TOKENS
+        self._batch_tokens = self._runtime.batch_tokens or (
+            _CPU_BATCH_TOKENS if is_cpu else _GPU_BATCH_TOKENS
         )
         self._tokenizer = load_tokenizer(folder)
         limit = folder.max_tokens if max_tokens is None else max_tokens
@@ -71,7 +84,6 @@ class TransformerEmbedder:
                 f"max_tokens={limit} does not suit {name}: it takes from {least} to {folder.positions or 'any number'}"
             )
         self._tokenizer.enable_truncation(limit)
-        self._pad_id = int(getattr(config, "pad_token_id", None) or 0)
         self._spec = EmbedderSpec(
             name=name,
             source=source,
@@ -79,7 +91,7 @@ class TransformerEmbedder:
             weights=folder.weights,
             tokenizer=folder.tokenizer,
             pooling="+".join(self._modes),
-            dims=int(config.hidden_size) * len(self._modes),
+            dims=self._engine.hidden * len(self._modes),
             max_tokens=limit,
             prefixes=dict(folder.prefixes if prefixes is None else prefixes),
         )
@@ -91,8 +103,12 @@ class TransformerEmbedder:
 
     @property
     def model(self) -> nn.Module:
-        """The encoder; shared by all embedders of these weights, so copy it before changing it."""
-        return self._model
+        """The encoder in torch; shared by all embedders of these weights, so copy it before changing it."""
+        from memsdk.embedding.torch_engine import TorchEngine
+
+        if isinstance(self._engine, TorchEngine):
+            return self._engine.model
+        return TorchEngine(self._folder, runtime=self._runtime).model
 
     @property
     def folder(self) -> Path:
@@ -111,7 +127,7 @@ class TransformerEmbedder:
         ids = self.token_ids(texts, task=task, side=side)
         vectors = np.empty((len(texts), self._spec.dims), np.float32)
         for batch in _batches([len(one) for one in ids], budget=self._batch_tokens):
-            vectors[batch] = self._embed_batch([ids[number] for number in batch])
+            vectors[batch] = self._engine.encode([ids[number] for number in batch], modes=self._modes)
         if not np.isfinite(vectors).all():
             raise EmbedderError(
                 f"{self._spec.name} gave vectors that are not finite; load it with dtype='float32', or fetch it again"
@@ -132,7 +148,7 @@ class TransformerEmbedder:
     @property
     def pad_id(self) -> int:
         """The token that fills a batch up."""
-        return self._pad_id
+        return self._engine.pad_id
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, without prefix, special tokens or truncation."""
@@ -149,50 +165,23 @@ class TransformerEmbedder:
     def _cased(self, text: str) -> str:
         return text.lower() if self._folder.lowercase else text
 
-    def _embed_batch(self, ids: Sequence[Sequence[int]]) -> Vectors:
-        width = max(1, *(len(one) for one in ids))
-        padded = np.full((len(ids), width), self._pad_id, np.int64)
-        mask = np.zeros((len(ids), width), np.int64)
-        for row, one in enumerate(ids):
-            padded[row, : len(one)] = one
-            mask[row, : len(one)] = 1
-        with torch.inference_mode():
-            on_device = torch.from_numpy(mask).to(self._device)
-            output = self._model(
-                input_ids=torch.from_numpy(padded).to(self._device), attention_mask=on_device
-            )
-            pooled = pool(output.last_hidden_state.float(), on_device, modes=self._modes)
-            return cast("Vectors", nn.functional.normalize(pooled, dim=1).cpu().numpy())
 
+def _choose_engine(folder: ModelFolder, runtime: Runtime) -> tuple[Engine, bool]:
+    """The fastest engine that computes this folder as the settings say, and whether it runs on a CPU."""
+    is_plain = runtime.device == "cpu" and runtime.dtype == "float32"
+    if is_plain and runtime.engine != "torch":
+        found = open_bert(folder, threads=runtime.threads)
+        if found is not None:
+            return found, True
+    if runtime.engine == "onnx":
+        raise EmbedderError(
+            f"{folder.path} can't run in onnxruntime: that takes a BERT in float32, in one safetensors file, on the CPU;"
+            " leave `engine` out"
+        )
+    from memsdk.embedding.torch_engine import TorchEngine  # seconds, and only for who needs it
 
-def pool(states: Tensor, mask: Tensor, *, modes: Sequence[str]) -> Tensor:
-    """One vector a text from one a token, as sentence-transformers does it; several modes are put side by side.
-
-    Args:
-        states: [B, T, d] float32, the last hidden states.
-        mask: [B, T], 1 where a token is and 0 where padding is, which is on the right.
-        modes: any of POOLINGS.
-    """
-    weights = mask.unsqueeze(-1).to(states.dtype)
-    count = weights.sum(1).clamp(min=1e-9)
-    pooled = []
-    for mode in modes:
-        match mode:
-            case "cls":
-                pooled.append(states[:, 0])
-            case "lasttoken":
-                last = (mask.sum(1) - 1).clamp(min=0)
-                pooled.append(states[torch.arange(len(states), device=states.device), last])
-            case "max":
-                pooled.append(states.masked_fill(weights == 0, -1e9).amax(1))
-            case "weightedmean":
-                places = weights * torch.arange(1, states.shape[1] + 1, device=states.device)[None, :, None]
-                pooled.append((states * places).sum(1) / places.sum(1).clamp(min=1e-9))
-            case "mean_sqrt_len_tokens":
-                pooled.append((states * weights).sum(1) / count.sqrt())
-            case _:
-                pooled.append((states * weights).sum(1) / count)
-    return torch.cat(pooled, dim=1)
+    engine = TorchEngine(folder, runtime=runtime)
+    return engine, engine.device.type == "cpu"
 
 
 def _batches(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:

@@ -1,4 +1,4 @@
-"""Weights and tokenizers off the disk: quietly, completely, and each once a process."""
+"""Weights off the disk into torch: quietly, completely, and each once a process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from transformers.utils import logging as transformers_logging
 
 from memsdk.embedding.folder import ModelFolder
 from memsdk.embedding.runtime import Runtime
-from memsdk.errors import EmbedderError, InvalidInputError
+from memsdk.embedding.tokenizing import load_tokenizer
+from memsdk.errors import EmbedderError
+
+__all__ = ["choose_device", "convert_tokenizer", "load_tokenizer", "load_weights"]
 
 _UNLOADABLE = (OSError, ValueError, RuntimeError, KeyError, AttributeError, ImportError, SafetensorError)
 
@@ -32,14 +35,7 @@ _weights_lock = threading.Lock()
 
 
 def choose_device(runtime: Runtime) -> torch.device:
-    """The device that the settings ask for. Raises InvalidInputError, or EmbedderError where there is none."""
-    for name, number in (("threads", runtime.threads), ("batch_tokens", runtime.batch_tokens)):
-        if number is not None and number < 1:
-            raise InvalidInputError(f"{name} is at least 1, not {number}; leave it out for the default")
-    if runtime.dtype not in ("float32", "bfloat16"):
-        raise InvalidInputError(f"dtype is 'float32' or 'bfloat16', not {runtime.dtype!r}")
-    if runtime.device not in ("cpu", "cuda", "auto"):
-        raise InvalidInputError(f"device is 'cpu', 'cuda' or 'auto', not {runtime.device!r}")
+    """The device that the settings ask for. Raises EmbedderError where there is none."""
     if runtime.device == "cpu" or (runtime.device == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
@@ -88,21 +84,12 @@ def _read_weights(folder: ModelFolder, *, dtype: torch.dtype) -> nn.Module:
     return model
 
 
-def load_tokenizer(folder: ModelFolder) -> Tokenizer:
-    """The folder's tokenizer, without the truncation and padding that some have baked in."""
-    file = folder.transformer / "tokenizer.json"
-    try:
-        if file.is_file():
-            tokenizer = Tokenizer.from_buffer(file.read_bytes())
-        else:
-            with _quiet():
-                slow = transformers.AutoTokenizer.from_pretrained(folder.transformer, local_files_only=True)
-            tokenizer = slow.backend_tokenizer
-    except _UNLOADABLE as error:
-        raise EmbedderError(f"the tokenizer in {folder.transformer} can't be loaded: {error}") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
+def convert_tokenizer(folder: ModelFolder) -> Tokenizer:
+    """A fast tokenizer made of an old folder's vocabulary. Raises what transformers raises."""
+    with _quiet():
+        slow = transformers.AutoTokenizer.from_pretrained(folder.transformer, local_files_only=True)
+    converted: Tokenizer = slow.backend_tokenizer
+    return converted
 
 
 @contextmanager

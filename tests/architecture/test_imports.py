@@ -10,6 +10,7 @@ HEAVY = {
     "alembic",
     "click",
     "numpy",
+    "onnxruntime",
     "pydantic",
     "qdrant_client",
     "qdrant_edge",

@@ -43,15 +43,25 @@ class TestPackaged(EmbedderContract):
         return load_embedder(runtime=Runtime(threads=1))
 
 
-class TestTinyBert(EmbedderContract):
-    """A sentence-transformers folder with CLS pooling and prompts of its own."""
+class TestPackagedInTorch(EmbedderContract):
+    """The default model as the trainer computes it."""
 
     @pytest.fixture(scope="class")
     @classmethod
-    def embedder(cls, tmp_path_factory: pytest.TempPathFactory) -> Embedder:
+    def embedder(cls) -> Embedder:
+        """The same vectors by the slower engine."""
+        return load_embedder(runtime=Runtime(threads=1, engine="torch"))
+
+
+class TestTinyBert(EmbedderContract):
+    """A sentence-transformers folder with CLS pooling and prompts of its own, by each engine."""
+
+    @pytest.fixture(scope="class", params=["onnx", "torch"])
+    @classmethod
+    def embedder(cls, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Embedder:
         """Random weights: enough to tell right plumbing from wrong."""
         folder: Path = tmp_path_factory.mktemp("tiny")
         save_tiny_bert(
             folder, pooling="cls", prompts={"query": "ask ", "document": "found ", "tool.key": "tool "}
         )
-        return load_embedder(folder)
+        return load_embedder(folder, runtime=Runtime(engine=request.param))

@@ -109,7 +109,7 @@ def test_what_can_be_no_name_is_refused(name: str) -> None:
         ("config.json", None, "config.json is missing"),
         ("config.json", '{"model_type": "no-such-model"}', "can't be loaded"),
         ("model.safetensors", None, "no weights"),
-        ("model.safetensors", "not safetensors", "can't be loaded"),
+        ("model.safetensors", "not safetensors", "can't be read"),
         ("tokenizer.json", "{}", "tokenizer"),
         ("modules.json", "{}", "not a list"),
         ("modules.json", '[{"type": "x.Transformer"}, {"type": "x.Pooling"}, {"type": "x.Dense"}]', "Dense"),

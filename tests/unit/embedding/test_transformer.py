@@ -35,12 +35,14 @@ import os, sys
 from memsdk.embedding.loading import load_embedder
 from memsdk.embedding.runtime import Runtime
 from memsdk.models import Side, Task
-embedder = load_embedder(sys.argv[1], runtime=Runtime(threads=2))
+embedder = load_embedder(sys.argv[1], runtime=Runtime(threads=2, engine=sys.argv[2]))
 texts = ["the report is food " * 10] * 64
 embedder.embed(texts, task=Task.CHAT, side=Side.KEY)
 if os.fork() == 0:
     embedder.embed(texts, task=Task.CHAT, side=Side.KEY)
-    os._exit(0)
+    if sys.argv[2] == "torch":
+        os._exit(0)
+    sys.exit(0)  # where onnxruntime would wait for threads that are not there
 sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
@@ -64,12 +66,15 @@ def test_the_packaged_model_agrees_with_sentence_transformers() -> None:
     assert (ours * theirs).sum(1).min() >= 0.9999
 
 
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
 @pytest.mark.parametrize("pooling", POOLINGS)
-def test_every_pooling_agrees_with_sentence_transformers(tmp_path: Path, pooling: str) -> None:
+def test_every_pooling_agrees_with_sentence_transformers(
+    tmp_path: Path, pooling: str, engine: Literal["onnx", "torch"]
+) -> None:
     """Padding that leaks into a pooling changes a text's vector with the batch it is in."""
     save_tiny_bert(tmp_path, pooling=pooling, prompts={"query": "ask ", "document": "found "})
     theirs = SentenceTransformer(str(tmp_path), device="cpu")
-    ours = load_embedder(tmp_path)
+    ours = load_embedder(tmp_path, runtime=Runtime(engine=engine))
     for side, expected in (
         (Side.QUERY, theirs.encode_query(TEXTS)),
         (Side.KEY, theirs.encode_document(TEXTS)),
@@ -96,10 +101,15 @@ def test_loading_says_nothing(tiny: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_child_can_embed(tiny: Path) -> None:
-    """Web servers fork after loading; OpenMP's threads do not survive that, and the child hung."""
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_forked_child_can_embed_and_leave(tiny: Path, engine: str) -> None:
+    """Web servers fork after loading; an engine's threads do not survive that, and the child hung, or hung at its end."""
     ran = subprocess.run(
-        [sys.executable, "-c", FORK, str(tiny)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", FORK, str(tiny), engine],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
 
@@ -125,7 +135,7 @@ def test_batches_hold_every_text_once_and_keep_to_the_budget() -> None:
 def test_broken_weights_are_an_error_and_not_vectors(tmp_path: Path) -> None:
     """NaN vectors can be stored, and are then never found."""
     save_tiny_bert(tmp_path, seed=9)  # weights of its own: they are shared within the process
-    embedder = load_embedder(tmp_path)
+    embedder = load_embedder(tmp_path, runtime=Runtime(engine="torch"))
     assert isinstance(embedder, TransformerEmbedder)
     with torch.no_grad():
         next(iter(embedder.model.parameters())).fill_(float("nan"))
@@ -138,10 +148,11 @@ def test_broken_weights_are_an_error_and_not_vectors(tmp_path: Path) -> None:
     [
         ("dtype", Runtime(dtype=cast("Literal['float32']", "int8"))),
         ("device", Runtime(device=cast("Literal['cpu']", "tpu"))),
+        ("engine", Runtime(engine=cast("Literal['auto']", "onyx"))),
         ("threads", Runtime(threads=0)),
         ("batch_tokens", Runtime(batch_tokens=0)),
     ],
-    ids=["dtype", "device", "threads", "batch_tokens"],
+    ids=["dtype", "device", "engine", "threads", "batch_tokens"],
 )
 def test_unknown_settings_are_refused(tiny: Path, name: str, runtime: Runtime) -> None:
     """A misspelt setting that is ignored is found out weeks later."""

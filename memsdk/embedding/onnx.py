@@ -1,0 +1,216 @@
+"""BERT encoders by onnxruntime, on the CPU in float32: no torch, and each set of weights once a process.
+
+The weights are read from the model's own safetensors file at each start. There is no exported copy that could be half
+written, stale or in a folder that can't be written to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from memsdk.embedding.folder import ModelFolder, read_config, read_folder
+from memsdk.embedding.onnx_graph import IDS, LENGTHS, STATES, BertShape, bert_graph, bert_shape
+from memsdk.embedding.pooling import pool_arrays
+from memsdk.errors import EmbedderError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from onnxruntime import InferenceSession
+
+    Vectors = NDArray[np.float32]
+    Read = Callable[[str], Vectors]
+
+_READABLE = ("F32", "F16")  # numpy has no bfloat16: such files are torch's
+
+_encoders: WeakValueDictionary[tuple[str, str, int | None], OnnxBert] = WeakValueDictionary()
+_recent: deque[OnnxBert] = deque(maxlen=2)  # stay loaded while no embedder uses them, as torch's weights do
+_lock = threading.RLock()
+_is_forked = False
+
+
+class OnnxBert:
+    """A BERT encoder's session. Thread-safe; in a forked child it is opened again, as threads do not survive a fork."""
+
+    def __init__(self, folder: ModelFolder, shape: BertShape, *, pad_id: int, threads: int | None) -> None:
+        self._folder, self._shape, self._threads = folder, shape, threads
+        self._session: InferenceSession | None = None
+        self._kept: Mapping[str, Vectors] = {}
+        self.hidden = shape.hidden
+        self.pad_id = pad_id
+
+    def encode(self, ids: Sequence[Sequence[int]], *, modes: Sequence[str]) -> Vectors:
+        """Unit vectors [B, hidden x modes] of these texts' token ids, which are padded to the longest."""
+        lengths = [len(one) for one in ids]
+        padded = np.full((len(ids), max(1, *lengths)), self.pad_id, np.int32)
+        for row, one in enumerate(ids):
+            padded[row, : len(one)] = one
+        states = self._open().run([STATES], {IDS: padded, LENGTHS: np.array(lengths, np.int32)})[0]
+        pooled = pool_arrays(states, lengths, modes=modes)
+        return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), np.float32(1e-12))
+
+    def load(self) -> bool:
+        """Read the weights and open the session; False where the file holds other tensors than BERT's."""
+        with _lock:
+            tensors = _read_weights(self._folder.transformer / "model.safetensors", self._shape)
+            if tensors is None:
+                return False
+            self._session = _session(self._shape, tensors, threads=1 if _is_forked else self._threads)
+            self._kept = tensors  # onnxruntime reads those that it did not repack in place
+            return True
+
+    def _open(self) -> InferenceSession:
+        if self._session is None:  # in a forked child
+            with _lock:
+                if self._session is None and (
+                    read_folder(self._folder.path).weights != self._folder.weights or not self.load()
+                ):
+                    raise EmbedderError(
+                        f"{self._folder.transformer} has changed since it was loaded; restart this process"
+                    )
+        assert self._session is not None
+        return self._session
+
+    def _leave_behind(self) -> None:
+        """Forget the parent's session without destroying it, which would wait for threads that are not there."""
+        if self._session is not None:
+            inner: object = self._session._sess  # noqa: SLF001 -- theirs, and what owns the threads
+            for left in (self._session, inner, self._kept):
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
+        self._session, self._kept = None, {}
+
+
+def open_bert(folder: ModelFolder, *, threads: int | None) -> OnnxBert | None:
+    """The encoder of a folder, the same object for the same weights; None where torch has to compute it.
+
+    That is every architecture but BERT, weights that are in several files, in bfloat16 or under unknown names, and a
+    machine that onnxruntime is not installed on.
+
+    Raises:
+        EmbedderError: the weights can't be read.
+    """
+    config = read_config(folder)
+    shape = bert_shape(config)
+    has_file = (folder.transformer / "model.safetensors").is_file()
+    if shape is None or not has_file or find_spec("onnxruntime") is None:
+        return None
+    key = (folder.weights, folder.config, threads)
+    with _lock:
+        encoder = _encoders.get(key)
+        if encoder is None:
+            pad_id = config.get("pad_token_id")
+            encoder = OnnxBert(
+                folder, shape, pad_id=pad_id if isinstance(pad_id, int) else 0, threads=threads
+            )
+            if not encoder.load():
+                return None
+            _encoders[key] = encoder
+        if encoder not in _recent:
+            _recent.append(encoder)
+        return encoder
+
+
+def _read_weights(file: Path, shape: BertShape) -> dict[str, Vectors] | None:
+    """BERT's tensors under the graph's names; None where they are not all there, in a type that numpy has."""
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            readable = {
+                name.removeprefix("bert."): name
+                for name in opened.keys()  # noqa: SIM118 -- no dict
+                if opened.get_slice(name).get_dtype() in _READABLE
+            }
+
+            def read(name: str) -> Vectors:
+                return np.asarray(opened.get_tensor(readable[name]), np.float32)
+
+            tensors = {
+                "words": read("embeddings.word_embeddings.weight"),
+                # every token is of type 0, so its row can be added once
+                "positions": read("embeddings.position_embeddings.weight")
+                + read("embeddings.token_type_embeddings.weight")[0],
+                "words.gain": read("embeddings.LayerNorm.weight"),
+                "words.shift": read("embeddings.LayerNorm.bias"),
+            }
+            for number in range(shape.layers):
+                for name, tensor in _layer(read, f"encoder.layer.{number}.").items():
+                    tensors[f"{number}.{name}"] = tensor
+    except KeyError:
+        return None
+    except (OSError, SafetensorError, ValueError) as error:
+        raise EmbedderError(f"{file} can't be read: {error}; fetch the model again") from error
+    return tensors if _fits(tensors, shape) else None
+
+
+def _layer(read: Read, at: str) -> dict[str, Vectors]:
+    parts = [f"{at}attention.self.{name}" for name in ("query", "key", "value")]
+    return {
+        "qkv": np.ascontiguousarray(np.concatenate([read(f"{part}.weight") for part in parts]).T),
+        "qkv.bias": np.concatenate([read(f"{part}.bias") for part in parts]),
+        "joined": read(f"{at}attention.output.dense.weight"),
+        "joined.bias": read(f"{at}attention.output.dense.bias"),
+        "mid.gain": read(f"{at}attention.output.LayerNorm.weight"),
+        "mid.shift": read(f"{at}attention.output.LayerNorm.bias"),
+        "widen": read(f"{at}intermediate.dense.weight"),
+        "widen.bias": read(f"{at}intermediate.dense.bias"),
+        "narrow": read(f"{at}output.dense.weight"),
+        "narrow.bias": read(f"{at}output.dense.bias"),
+        "end.gain": read(f"{at}output.LayerNorm.weight"),
+        "end.shift": read(f"{at}output.LayerNorm.bias"),
+    }
+
+
+def _fits(tensors: Mapping[str, Vectors], shape: BertShape) -> bool:
+    """Are the matrices as wide as the config says? What does not fit is torch's to explain."""
+    return all(
+        tensor.shape[-1] == shape.hidden
+        for name, tensor in tensors.items()
+        if name.endswith(("words", "positions", "joined", "widen", "gain", "shift"))
+    ) and all(tensors[f"{number}.qkv"].shape == (shape.hidden, 3 * shape.hidden) for number in range(shape.layers))  # fmt: skip
+
+
+def _session(shape: BertShape, tensors: Mapping[str, Vectors], *, threads: int | None) -> InferenceSession:
+    # Later wheels than the range in pyproject.toml send usage data when imported. Nothing leaves the machine.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or _default_threads()
+    options.log_severity_level = 3  # errors, which are raised as well
+    # Threads that spin between calls win a millisecond a query on an idle machine, and take it from the index host.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_external_initializers(
+        list(tensors),
+        [onnxruntime.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()],
+    )
+    graph = bert_graph(shape, {name: tensor.shape for name, tensor in tensors.items()})
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _default_threads() -> int:
+    """As torch chooses: OMP_NUM_THREADS, else the cores that this process may use."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) > 0 else len(os.sched_getaffinity(0))
+
+
+def _after_fork_in_child() -> None:
+    global _is_forked  # noqa: PLW0603 -- it is the process that has forked
+    _is_forked = True
+    _lock.release()
+    for encoder in list(_encoders.values()):
+        encoder._leave_behind()  # noqa: SLF001 -- of this module
+
+
+if hasattr(os, "register_at_fork"):  # no fork happens halfway through a load: the child would wait for ever
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_after_fork_in_child
+    )
