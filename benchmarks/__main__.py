@@ -17,6 +17,7 @@ NAMES = {  # one a line, in alphabetical order
     "encoder": "the encoder beside SentenceTransformer.encode: texts a second, latency of a query, cosine",
     "exactness": "the index beside exact search at 100,000 points: recall@10 of each leg and fused, with and without filters",
     "examples": "hit@1 and nDCG@10 of solved examples; a small LLM with recalled and with random ones",
+    "losses": "graded distillation in one pass, beside its definition and a cross-entropy a candidate",
     "full": "T2: the whole encoder on the train splits of ../shared/data; nDCG@10 on their dev splits",
     "growth": "ingest, recall, memory and disk from 1,000 to 1,000,000 records, in scopes of one size; with a picture",
     "ingest": "remember beside the bare encoder: ratio in batches, milliseconds one at a time",

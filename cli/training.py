@@ -9,6 +9,7 @@ import click
 STAGES: dict[str, tuple[str, str]] = {
     "rows": ("train_rows", "Write recalls with feedback as training rows."),
     "score": ("train_score", "Ask a language model how much each candidate of training rows helps."),
+    "fit": ("train_fit", "Train the whole encoder on training rows, for all tasks at once."),
     "evaluate": ("train_evaluate", "Measure recall on the newest recalls with feedback."),
     "publish": ("train_publish", "Put a trained query encoder's folder into the store as a version."),
 }

@@ -2,7 +2,7 @@
 
 The last turn counts whole, each one before it `DECAY` of the next, whoever said it; the same for the vectors, which are
 added, and for the words, of which each counts by the latest turn that says it. Joined into one text instead, old turns
-drown the last one; left out, "their bathrooms" has no owner. The figures are in docs/conversational-search.md.
+drown the last one; left out, "their bathrooms" has no owner. The figures are in docs/ranking.md.
 """
 
 from __future__ import annotations

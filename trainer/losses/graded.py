@@ -46,7 +46,7 @@ def graded_distillation(
     there = groups.there.gather(1, order)
     ranked = groups.scores.gather(1, order).masked_fill(~there, least)
     below = _strictly_below(ranked, ranked_rewards, least=least)
-    others = scores.masked_fill(~groups.others, least).logsumexp(dim=1, keepdim=True)
+    others = groups.others.logsumexp(dim=1, keepdim=True)
     contrast = torch.logaddexp(torch.logaddexp(ranked, below), others)
     weights = (ranked_rewards / reward_temperature).masked_fill(~there, least).softmax(dim=1)
     terms = torch.where(there, weights * (contrast - ranked), 0.0)

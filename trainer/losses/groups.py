@@ -18,7 +18,7 @@ class Groups:
         scores: [B, N] the scores of the own candidates, padded to the largest group.
         rewards: [B, N] their rewards; padding bears the lowest number there is.
         there: [B, N] True where there is a candidate that counts.
-        others: [B, C] True where a column is another query's candidate, or belongs to none, and counts.
+        others: [B, C] the scores, with the lowest number in place of the own ones and of those that do not count.
     """
 
     scores: Tensor
@@ -40,20 +40,24 @@ def grouped(scores: Tensor, rewards: Tensor, offsets: Tensor, mask: Tensor | Non
         InvalidInputError: the shapes do not fit: a narrower tensor would broadcast, and train towards nothing.
     """
     _check(scores, rewards, offsets, mask)
-    columns = torch.arange(scores.shape[1], device=scores.device)
     starts, ends = offsets[:-1, None], offsets[1:, None]
-    own = (columns >= starts) & (columns < ends)  # [B, C]
-    counted = torch.ones_like(own) if mask is None else ~mask
     width = max(1, int((offsets[1:] - offsets[:-1]).max()))
     places = starts + torch.arange(width, device=scores.device)  # [B, N]
     inside = places < ends
-    safe = places.clamp(max=max(0, len(rewards) - 1))
-    there = inside & counted.gather(1, safe)
+    places = torch.minimum(places, ends - 1).clamp(
+        min=0
+    )  # padding points at the last own one, or at any for none
+    there = inside if mask is None else inside & ~mask.gather(1, places)
+    if len(rewards) == 0:
+        rewards = scores.new_zeros(1)  # nobody's: it is only pointed at
+    own = scores.gather(1, places)
+    if mask is not None:
+        scores = scores.masked_fill(mask, lowest(scores))
     return Groups(
-        scores=scores.gather(1, safe),
-        rewards=rewards.to(scores.dtype)[safe].masked_fill(~there, lowest(scores)),
+        scores=own,
+        rewards=rewards.to(scores.dtype)[places].masked_fill(~there, lowest(scores)),
         there=there,
-        others=~own & counted,
+        others=scores.scatter(1, places, torch.where(starts < ends, lowest(scores), own)),
     )
 
 

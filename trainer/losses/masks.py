@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import torch
 from torch import Tensor
 
 
-def duplicates(keys: Tensor, offsets: Tensor) -> Tensor:
-    """[B, C] True where a column outside a query's own holds the same text as one of its own, or an own one comes again.
+def duplicates(keys: Sequence[int], right: Sequence[Collection[int]], offsets: Sequence[int]) -> Tensor:
+    """[B, C] True where a column outside a query's own holds a text that is among its own, or is known to be right for it.
 
     In one batch of LLM-Embedder's tool data 10 of 53 positive documents were right for more than one request (METHOD.md
     2.2): without this mask they are negatives of each other's requests.
 
     Args:
-        keys: [C] whole numbers; equal for equal texts.
+        keys: [C] equal for equal texts.
+        right: [B] what else is known to be right for each query, whether it is in the batch or not.
         offsets: [B + 1] the borders of the queries' own columns.
     """
-    columns = torch.arange(len(keys), device=keys.device)
-    own = (columns >= offsets[:-1, None]) & (columns < offsets[1:, None])  # [B, C]
-    same = keys[:, None] == keys[None, :]  # [C, C]
-    held = (own.float() @ same.float()) > 0  # the column's text is among the own ones
-    again = (same & (columns[None, :] > columns[:, None])).any(dim=0)  # an earlier column has this text
-    first_own = own & ~_repeats(keys, own, again)
-    return held & ~first_own
+    columns: dict[int, list[int]] = {}
+    for column, key in enumerate(keys):
+        columns.setdefault(key, []).append(column)
+    mask = torch.zeros(len(right), len(keys), dtype=torch.bool)
+    for row, (known, start, end) in enumerate(zip(right, offsets[:-1], offsets[1:], strict=True)):
+        mask[row, [column for key in {*known, *keys[start:end]} for column in columns.get(key, ())]] = True
+        mask[row, start:end] = False
+    return mask
 
 
 def false_negatives(guide: Tensor, positives: Tensor, offsets: Tensor, *, margin: float = 0.95) -> Tensor:
@@ -39,12 +43,3 @@ def false_negatives(guide: Tensor, positives: Tensor, offsets: Tensor, *, margin
     columns = torch.arange(guide.shape[1], device=guide.device)
     own = (columns >= offsets[:-1, None]) & (columns < offsets[1:, None])
     return ~own & (guide > margin * guide.gather(1, positives[:, None]))
-
-
-def _repeats(keys: Tensor, own: Tensor, again: Tensor) -> Tensor:
-    """[B, C] True where an own column's text stands in an earlier own column of the same query."""
-    repeated = torch.zeros_like(own)
-    for column in again.nonzero().flatten().tolist():  # few: most texts of a batch differ
-        earlier = own[:, :column] & (keys[:column] == keys[column])
-        repeated[:, column] = own[:, column] & earlier.any(dim=1)
-    return repeated

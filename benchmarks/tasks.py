@@ -1,0 +1,167 @@
+"""The sets of ../shared/data as each task searches them: what is indexed, what is asked, and where it may be found."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memsdk.models import Task
+
+NAMES = (
+    "chat/beam", "chat/locomo", "convsearch/dstc11_sktod", "convsearch/mtrag", "icl/intents", "icl/mixed", "lrlm/long_docs",
+    "qa/fairytaleqa", "qa/medquad", "qa/squad", "qa/strategyqa", "tool/bfcl", "tool/metatool", "tool/sealtools",
+)  # fmt: skip
+MEASURED_ONLY = frozenset({"chat/locomo"})
+"""LoCoMo's licence (CC BY-NC) forbids training what may be given away."""
+CHARS = 2_000  # of a text: beyond every length that is used here
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One query: its split, the documents that answer it, and which group and how far back it searches.
+
+    Attributes:
+        relevant: places in the corpus.
+        strong: the first so many of these are right in a stricter sense as well; 0 where no such thing is known.
+        group: only documents of this group may be found; None is all.
+        before: only documents whose order is smaller; None is all.
+    """
+
+    text: str
+    split: str
+    relevant: tuple[int, ...]
+    strong: int = 0
+    group: str | None = None
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSet:
+    """A set: its documents as they are indexed, and its queries.
+
+    Attributes:
+        groups, orders: of each document.
+    """
+
+    name: str
+    task: Task
+    texts: tuple[str, ...]
+    groups: tuple[str | None, ...]
+    orders: tuple[int, ...]
+    questions: tuple[Question, ...]
+
+    def asked(self, split: str, *, most: int | None = None) -> list[Question]:
+        """The questions of a split; at most so many, drawn with a fixed seed."""
+        found = [question for question in self.questions if question.split == split]
+        return found if most is None or len(found) <= most else random.Random(7).sample(found, most)  # noqa: S311
+
+    def searched(self, question: Question) -> list[int]:
+        """The places that the question may find."""
+        return [
+            place
+            for place in range(len(self.texts))
+            if (question.group is None or self.groups[place] == question.group)
+            and (question.before is None or self.orders[place] < question.before)
+        ]
+
+
+def read_set(data: Path, name: str) -> TaskSet:
+    """Read one set; questions without a right answer in the corpus are left out."""
+    task = Task(name.split("/", maxsplit=1)[0])
+    corpus = _lines(data / name / "corpus.jsonl.gz")
+    place = {str(row["id"]): number for number, row in enumerate(corpus)}
+    metas = [_dict(row["meta"]) for row in corpus]
+    by_group = task in (Task.CHAT, Task.LRLM)
+    questions = []
+    for row in _lines(data / name / "queries.jsonl.gz"):
+        meta, relevant = _dict(row["meta"]), row["relevant"]
+        assert isinstance(relevant, list)
+        found = tuple(dict.fromkeys(place[each] for each in relevant if each in place))
+        order = meta.get("order")
+        if found:
+            questions.append(
+                Question(
+                    text=_asked(task, row, meta),
+                    split=str(meta["split"]),
+                    relevant=found,
+                    strong=int(str(meta.get("n_strong") or 0)),
+                    group=_group(row, meta) if by_group else None,
+                    before=int(str(order)) if task == Task.LRLM and order is not None else None,
+                )
+            )
+    return TaskSet(
+        name=name,
+        task=task,
+        texts=tuple(_indexed(task, row, meta)[:CHARS] for row, meta in zip(corpus, metas, strict=True)),
+        groups=tuple(_group(row, meta) for row, meta in zip(corpus, metas, strict=True)),
+        orders=tuple(int(str(meta.get("order", meta.get("turn", 0)))) for meta in metas),
+        questions=tuple(questions),
+    )
+
+
+def smaller(given: TaskSet, *, documents: int, questions: int, seed: int) -> TaskSet:
+    """A part for a small machine: so many questions a split, what answers them, and random other documents."""
+    kept = [question for split in ("train", "dev") for question in given.asked(split, most=questions)]
+    wanted = {place for question in kept for place in question.relevant[:10]}
+    groups = {question.group for question in kept}
+    rest = [
+        place for place in range(len(given.texts))
+        if place not in wanted and (None in groups or given.groups[place] in groups)
+    ]  # fmt: skip
+    more = random.Random(seed).sample(rest, max(0, min(len(rest), documents - len(wanted))))  # noqa: S311 -- no secret
+    places = sorted(wanted | set(more))
+    new = {old: number for number, old in enumerate(places)}
+    return TaskSet(
+        name=given.name, task=given.task, texts=tuple(given.texts[place] for place in places),
+        groups=tuple(given.groups[place] for place in places), orders=tuple(given.orders[place] for place in places),
+        questions=tuple(
+            Question(
+                text=one.text, split=one.split, relevant=tuple(new[place] for place in one.relevant if place in new),
+                strong=one.strong, group=one.group, before=one.before,
+            )
+            for one in kept
+        ),
+    )  # fmt: skip
+
+
+def _indexed(task: Task, row: dict[str, object], meta: dict[str, object]) -> str:
+    """A chat's turn with its speaker and date, as memsdk indexes it; other texts as they are."""
+    text = str(row["text"])
+    if task != Task.CHAT:
+        return text
+    when = meta.get("session_date_time")
+    return f"{meta.get('speaker', 'user')}{f' ({when})' if when else ''}: {text}"
+
+
+def _asked(task: Task, row: dict[str, object], meta: dict[str, object]) -> str:
+    """The query; for a conversation the turns before it too, of which the nearest matter most and are kept."""
+    query = str(row["query"])
+    context = meta.get("context")
+    if task != Task.CONVSEARCH or not isinstance(context, Sequence):
+        return query[:CHARS]
+    turns = [query]
+    for turn in reversed(context):
+        if sum(map(len, turns)) + len(str(turn)) > 600:
+            turns.insert(0, str(turn)[:200])
+            break
+        turns.insert(0, str(turn))
+    return "\n".join(turns)
+
+
+def _group(row: dict[str, object], meta: dict[str, object]) -> str | None:
+    group = meta.get("group", str(row["id"]).rpartition("/")[0] or None)
+    return None if group is None else str(group)
+
+
+def _dict(value: object) -> dict[str, object]:
+    assert isinstance(value, dict)
+    return value
+
+
+def _lines(file: Path) -> list[dict[str, object]]:
+    with gzip.open(file, "rt", encoding="utf-8") as opened:
+        return [json.loads(line) for line in opened]
