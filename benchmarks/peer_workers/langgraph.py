@@ -22,7 +22,12 @@ class LangGraph:
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._opened = SqliteStore.from_conn_string(
             str(Path(folder) / "store.db"),
-            index={"dims": 384, "embed": lambda texts: known(list(texts)).tolist(), "fields": ["text"]},
+            index={  # its documentation says "fields"; what this store reads is "text_fields"
+                "dims": 384,
+                "embed": lambda texts: known(list(texts)).tolist(),
+                "fields": ["text"],
+                "text_fields": ["text"],
+            },
         )
         self._store = self._opened.__enter__()
         self._store.setup()
