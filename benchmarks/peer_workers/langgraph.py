@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sqlite3
+import sys
 from pathlib import Path
 
 from benchmarks.peer_workers.serving import Item, Vectors, serve
@@ -11,13 +14,20 @@ class LangGraph:
     """See `Peer`."""
 
     def __init__(self, folder: str, vectors: str) -> None:
+        if not hasattr(sqlite3.Connection, "enable_load_extension"):  # a Python that was built without it
+            sys.modules["sqlite3"] = importlib.import_module("pysqlite3")
         from langgraph.store.sqlite import SqliteStore
 
         known = Vectors(vectors)
         Path(folder).mkdir(parents=True, exist_ok=True)
         self._opened = SqliteStore.from_conn_string(
             str(Path(folder) / "store.db"),
-            index={"dims": 384, "embed": lambda texts: known(list(texts)).tolist(), "fields": ["text"]},
+            index={  # its documentation says "fields"; what this store reads is "text_fields"
+                "dims": 384,
+                "embed": lambda texts: known(list(texts)).tolist(),
+                "fields": ["text"],
+                "text_fields": ["text"],
+            },
         )
         self._store = self._opened.__enter__()
         self._store.setup()

@@ -103,7 +103,7 @@ class Collection:
     def search(self, requests: Sequence[Plain]) -> list[list[object]]:
         """The hits by request; see `memsdk.index.shard.search`."""
         with engine_errors(f"search {self.folder.name}"):
-            return shards.search(self.shard, requests, tenant=str(self.spec["tenant"]))
+            return shards.search(self.shard, requests)
 
     def scan(self, fields: Sequence[str], after: bytes | None) -> list[object]:
         """A page of points, and where the next one starts."""
