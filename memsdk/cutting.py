@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from memsdk.ingest.sentences import sentence_ends
+from memsdk.sentences import sentence_ends
 
 CountTokens = Callable[[Sequence[str]], list[int]]
 

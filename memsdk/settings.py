@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     dtype: Literal["float32", "bfloat16"] = Field(
         default="float32", description="what the embedder computes in"
     )
-    threads: int | None = Field(default=None, ge=1, description="threads that embed a batch; null takes every core")
+    threads: int | None = Field(
+        default=None, ge=1, description="threads that embed a batch; null takes every core"
+    )
     allow_download: bool = Field(
         default=False, description="may an embedder named by a hub id be downloaded?"
     )

@@ -72,7 +72,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     flat = torch.cat([(torch.zeros_like(one) if one.grad is None else one.grad).flatten() for one in trained])
     dist.all_reduce(flat)
     flat /= world()
-    for one, part in zip(trained, flat.split([one.numel() for one in trained]), strict=True):
+    for one, part in zip(trained, torch.split(flat, [one.numel() for one in trained]), strict=True):
         one.grad = part.view_as(one).clone()
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -26,7 +26,7 @@ from memsdk.errors import EmbedderError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession  # type: ignore[import-untyped]  # it ships no types
 
     Vectors = NDArray[np.float32]
     Read = Callable[[str], Vectors]
@@ -57,7 +57,8 @@ class OnnxBert:
             padded[row, : len(one)] = one
         states = self._open().run([STATES], {IDS: padded, LENGTHS: np.array(lengths, np.int32)})[0]
         pooled = pool_arrays(states, lengths, modes=modes)
-        return pooled / np.maximum(np.linalg.norm(pooled, axis=1, keepdims=True), np.float32(1e-12))
+        lengths_of = np.linalg.norm(pooled, axis=1, keepdims=True)
+        return cast("Vectors", pooled / np.maximum(lengths_of, np.float32(1e-12)))
 
     def load(self) -> bool:
         """Read the weights and open the session; False where the file holds other tensors than BERT's."""

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from memsdk.ingest.sentences import sentence_ends
+from memsdk.sentences import sentence_ends
 
 Span = tuple[int, int]
 

@@ -182,7 +182,8 @@ def test_files_named_in_the_docs_exist() -> None:
         found
         for page in PAGES
         for found in re.findall(
-            r"`((?:tests|memsdk|cli|migrations|benchmarks|trainer)/[\w./]+)`", page.read_text(encoding="utf-8")
+            r"`((?:tests|memsdk|cli|migrations|benchmarks|trainer)/[\w./]+)`",
+            page.read_text(encoding="utf-8"),
         )
     }
     assert [path for path in sorted(named) if not (REPOSITORY / path).exists()] == []

@@ -114,7 +114,7 @@ def test_scores_choose(memory: Memory) -> None:
 
 def test_rows_are_taken_as_people_write_them(memory: Memory, tmp_path: Path) -> None:
     """Every fine-tuning format calls the two something else."""
-    rows = [
+    rows: list[dict[str, object]] = [
         {"input": "i1", "output": "o1", "task": "t", "label": "l", "metadata": {"n": 1}, "score": 1},
         {"prompt": "i2", "completion": "o2"},
         {"question": "i3", "answer": 3},

@@ -158,8 +158,8 @@ def test_two_writers_lose_nothing(memory: Memory) -> None:
 
 
 def test_a_stream_is_no_session_and_outlives_its_store_by_export(
-    memory: Memory, open_memory: Open, tmp_path
-) -> None:  # type: ignore[no-untyped-def]  # pytest's
+    memory: Memory, open_memory: Open, tmp_path: Path
+) -> None:
     """A draft listed among the conversations would be played back as one; one that an export loses is lost."""
     memory.passages.append("book", BOOK[:2_000])
     memory.remember([{"role": "user", "content": "hello"}], session_id="s1")

@@ -39,7 +39,7 @@ def cached_backward(
     value = loss(whole)
     (gradient,) = torch.autograd.grad(value, whole)
     after = _random_state()
-    for chunk, state, part in zip(chunks, states, gradient.split(sizes), strict=True):
+    for chunk, state, part in zip(chunks, states, torch.split(gradient, sizes), strict=True):
         _set_random_state(state)
         torch.autograd.backward(encode(chunk), part * scale)
     _set_random_state(after)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import JsonValue
 from safetensors.torch import load_file, save_file
 
 from memsdk.embedding.loading import load_embedder
@@ -22,7 +23,12 @@ from memsdk.testing.tiny_models import save_tiny_bert
 
 TEXTS = ["tea", "the report is food", "a train " * 40, "", "peanut " * 9]
 ONNX, TORCH = Runtime(engine="onnx"), Runtime(engine="torch")
-BERT = {"model_type": "bert", "num_hidden_layers": 2, "num_attention_heads": 2, "hidden_size": 32}
+BERT: dict[str, JsonValue] = {
+    "model_type": "bert",
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "hidden_size": 32,
+}
 
 
 def vectors(folder: Path | None, runtime: Runtime) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -77,7 +83,7 @@ def test_onnxruntime_sends_and_writes_nothing(tmp_path: Path) -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_the_graph_does_not_compute_is_not_taken(change: dict[str, str | int | None]) -> None:
+def test_what_the_graph_does_not_compute_is_not_taken(change: dict[str, JsonValue]) -> None:
     """A graph that ignores such a line gives vectors that look right and are wrong."""
     assert bert_shape(BERT) is not None
     assert bert_shape({**BERT, **change}) is None

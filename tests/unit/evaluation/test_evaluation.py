@@ -138,4 +138,4 @@ def test_unknown_settings_and_splits_are_refused(chats: Path) -> None:
     """A misspelt name must not be measured as the default."""
     for wrong in ({"compare": ["dens"]}, {"ablate": ["nothing"]}, {"split": "test"}, {"limit": 0}):
         with pytest.raises(InvalidInputError):
-            evaluate(chats, embedder=HashingEmbedder(), index="exact", **wrong)  # type: ignore[arg-type]
+            evaluate(chats, embedder=HashingEmbedder(), index="exact", **wrong)

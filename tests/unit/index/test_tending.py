@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def wide_points(count: int, *, seed: int) -> list[Point]:
     ]
 
 
-def ids_in(folder: Path) -> set[object]:
+def ids_in(folder: Path) -> set[UUID]:
     """What the index holds, read once nobody has it open."""
     index = EdgeIndex(folder, wait_s=20)
     found = {hit.id for hit in index.scan("space")}
@@ -63,10 +63,10 @@ def test_a_host_builds_the_graph_before_it_leaves(folder: Path, monkeypatch: pyt
     index.close()
     wait_until(lambda: not (folder / SOCKET).exists(), seconds=60)
     assert "switched to the new graph" in (folder / LOG).read_text()
-    index = EdgeIndex(folder, wait_s=20, worth_it=500)
-    assert not index.optimize("space")
-    assert {hit.id for hit in index.scan("space")} == {point.id for point in points}
-    index.close()
+    reopened = EdgeIndex(folder, wait_s=20, worth_it=500)
+    assert not reopened.optimize("space")
+    assert {hit.id for hit in reopened.scan("space")} == {point.id for point in points}
+    reopened.close()
 
 
 @pytest.mark.parametrize("failpoint", ["optimize", "optimize-switch"])
