@@ -62,11 +62,15 @@ class RewardServer:
         self.speaks = speaks
         self.faults: deque[Fault] = deque()
         self.paths: list[str] = []
-        self._model = AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True).float().eval()
+        self._model = AutoModelForCausalLM.from_pretrained(
+            str(folder), local_files_only=True, dtype=torch.float32
+        ).eval()
         self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
-        self._server.daemon_threads = True
+        self._server.daemon_threads = (
+            False  # closing waits for them: torch must not be at work when Python ends
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -151,7 +155,9 @@ class RewardServer:
                 num_return_sequences=body["n"], temperature=body["temperature"], top_p=body["top_p"],
                 max_new_tokens=body["max_tokens"], pad_token_id=0,
             )  # fmt: skip
-        return [self._tokenizer.decode(row[len(ids) :], skip_special_tokens=True) for row in made.tolist()]
+        return [
+            str(self._tokenizer.decode(row[len(ids) :], skip_special_tokens=True)) for row in made.tolist()
+        ]
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -84,10 +84,10 @@ def _convert(file: Path, folder: Path) -> None:
                 f"{file} can't be read as a language model in GGUF: {error}; transformers reads llama, qwen2,"
                 " mistral and some other architectures"
             ) from error
-        model.hf_quantizer = None  # it is quantised no more, and would refuse to be saved
+        model.hf_quantizer = None  # type: ignore[assignment]  # an attribute that transformers types as a module; it is quantised no more, and would refuse to be saved
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
-        model.to(torch.bfloat16).save_pretrained(str(folder))
+        model.bfloat16().save_pretrained(str(folder))
         tokenizer.save_pretrained(str(folder))
 
 

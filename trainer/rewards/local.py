@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 import torch
 import transformers
@@ -45,6 +45,16 @@ class Machine:
     dtype: Literal["float32", "bfloat16", "auto"] = "auto"
     threads: int | None = None
     batch_tokens: int | None = None
+
+
+class _Generator(Protocol):
+    """What is used of transformers' generation and of its models; their own types do not fit each other."""
+
+    def generate(self, **options: object) -> torch.Tensor:
+        """Token ids [n, L], the prompt included."""
+
+    def get_output_embeddings(self) -> nn.Module | None:
+        """The head over the vocabulary."""
 
 
 class LocalModel:
@@ -153,8 +163,8 @@ class LocalModel:
         return self.tokens.silent(self._vocabulary)
 
     @property
-    def _generator(self) -> transformers.GenerationMixin:
-        return cast(transformers.GenerationMixin, self.model.model)
+    def _generator(self) -> _Generator:
+        return cast(_Generator, self.model.model)
 
     def _fits(self, job: Job, scorer: object) -> bool:
         if scorer is score_packed:
@@ -198,7 +208,7 @@ def _load(folder: Path, *, dtype: torch.dtype) -> nn.Module:
 
 
 def _head(model: nn.Module, folder: Path) -> nn.Module:
-    head = cast(transformers.PreTrainedModel, model).get_output_embeddings()
+    head = cast(_Generator, model).get_output_embeddings()
     if head is None:
         raise RewardModelError(
             f"the model in {folder} has no head over its vocabulary; name a causal language model"

@@ -205,7 +205,8 @@ def _repeated(cache: DynamicCache, count: int) -> DynamicCache:
     """A copy of a one-row cache with `count` rows that share its memory."""
     copy = DynamicCache()
     for number, layer in enumerate(cache.layers):
-        keys, values = cast(Tensor, layer.keys), cast(Tensor, layer.values)
+        keys = cast(Tensor, getattr(layer, "keys"))  # noqa: B009 -- layers of some architectures have none: see `agrees`
+        values = cast(Tensor, getattr(layer, "values"))  # noqa: B009
         copy.update(keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1), number)
     return copy
 
