@@ -71,16 +71,16 @@ class OnnxBert:
             return True
 
     def _open(self) -> InferenceSession:
-        if self._session is None:  # in a forked child
-            with _lock:
-                if self._session is None and (
-                    read_folder(self._folder.path).weights != self._folder.weights or not self.load()
-                ):
-                    raise EmbedderError(
-                        f"{self._folder.transformer} has changed since it was loaded; restart this process"
-                    )
-        assert self._session is not None
-        return self._session
+        if (session := self._session) is not None:
+            return session
+        with _lock:  # in a forked child
+            if (session := self._session) is not None:  # another thread of it was faster
+                return session
+            if read_folder(self._folder.path).weights != self._folder.weights or not self.load():
+                raise EmbedderError(
+                    f"{self._folder.transformer} has changed since it was loaded; restart this process"
+                )
+            return cast("InferenceSession", self._session)
 
     def _leave_behind(self) -> None:
         """Forget the parent's session without destroying it, which would wait for threads that are not there."""

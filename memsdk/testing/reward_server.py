@@ -64,7 +64,7 @@ class RewardServer:
         self.paths: list[str] = []
         self._model = AutoModelForCausalLM.from_pretrained(
             str(folder), local_files_only=True, dtype=torch.float32
-        ).eval()
+        ).eval()  # type: ignore[no-untyped-call]  # torch's own
         self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,10 +101,14 @@ def test_letters_are_permuted(serve: Serve) -> None:
     shown: list[str] = []
     place = replace(endpoint(server.url, api_key=None, timeout_s=5.0))
     ranker = LabelRanker(place, "tiny", orders=2)
-    server.answer = lambda path, body, drop: (  # type: ignore[method-assign]  # a server that always prefers A
-        shown.append(body["messages"][0]["content"]) or 200,
-        {"choices": [{"logprobs": {"content": [{"top_logprobs": [{"token": "A", "logprob": -0.1}, {"token": " b", "logprob": -2.0}]}]}}]},
-    )  # fmt: skip
+    preferred = [{"token": "A", "logprob": -0.1}, {"token": " b", "logprob": -2.0}]
+
+    def answer(path: str, body: Mapping[str, Any], *, drop: bool) -> tuple[int, Mapping[str, Any]]:
+        """Always prefer A."""
+        shown.append(body["messages"][0]["content"])
+        return 200, {"choices": [{"logprobs": {"content": [{"top_logprobs": preferred}]}}]}
+
+    server.answer = answer  # type: ignore[method-assign]  # a server of one opinion
     assert ranker.rank("q", ["x", "y"]) == pytest.approx([-1.05, -1.05])
     assert len(set(shown)) == 2
 
