@@ -23,7 +23,8 @@ from memsdk.models import Task
 from memsdk.trainer import publish
 from memsdk.trainer.metrics import ndcg_at, recall_at
 from memsdk.trainer.mining import Mining
-from memsdk.trainer.retrain import Outcome, RetrainSettings, retrain
+from memsdk.trainer.planning import RetrainSettings
+from memsdk.trainer.retrain import Outcome, retrain
 from memsdk.trainer.rewards.formulas import RewardKind
 from memsdk.trainer.rewards.loading import load_reward_model, packaged_file
 from memsdk.trainer.rewards.port import RewardModel

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memsdk.testing import feedback
-from memsdk.trainer.retrain import RetrainSettings, retrain
+from memsdk.trainer.planning import RetrainSettings
+from memsdk.trainer.retrain import retrain
 
 if TYPE_CHECKING:
     from memsdk import Memory, Record

@@ -122,8 +122,16 @@ def list_(*, store: StoreChoice, user_id: str | None, limit: int, as_json: bool)
 @scope_options(session=False)
 @click.option("--shared", is_flag=True, help=SHARED)
 @store_options
+@json_option
 def show(
-    *, store: StoreChoice, stream: str, start: int, user_id: str | None, agent_id: str | None, shared: bool
+    *,
+    store: StoreChoice,
+    stream: str,
+    start: int,
+    user_id: str | None,
+    agent_id: str | None,
+    shared: bool,
+    as_json: bool,
 ) -> None:
     """Print the text of STREAM, as it was added.
 
@@ -133,7 +141,10 @@ def show(
     """
     with store.open() as memory:
         text = memory.passages.read(stream, start=start, user_id=user_id, agent_id=agent_id, shared=shared)
-    click.echo(text, nl=False)
+    if as_json:
+        print_json({"stream": stream, "start": start, "text": text})
+    else:
+        click.echo(text, nl=False)
 
 
 @passages_command.command("recall")

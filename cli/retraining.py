@@ -77,7 +77,8 @@ def retrain_command(
       memsdk retrain --rewards packaged --budget-minutes 30
     """
     from memsdk.trainer.measuring import clean_task
-    from memsdk.trainer.retrain import RetrainSettings, retrain
+    from memsdk.trainer.planning import RetrainSettings
+    from memsdk.trainer.retrain import retrain
     from memsdk.trainer.rewards.loading import load_reward_model
 
     settings = RetrainSettings(

@@ -31,7 +31,7 @@ memory.tools.sync("server", tools("kept", "new"))
     [
         "sql-before-commit:3",
         "sql-after-commit:3",
-        "embed:3",
+        "embed:1",
         "index-update:3",
         "index-updated:3",
         "forget-erased:1",

@@ -19,7 +19,8 @@ from memsdk.cli.main import cli
 from memsdk.errors import StoreLockedError
 from memsdk.models import Task
 from memsdk.testing import feedback
-from memsdk.trainer.retrain import RetrainSettings, by_time, capped, retrain
+from memsdk.trainer.planning import RetrainSettings, by_time, capped
+from memsdk.trainer.retrain import retrain
 from memsdk.trainer.rows import Row
 from memsdk.trainer.staging import only_one
 from memsdk.trainer.tiers import ResidualSettings
@@ -29,7 +30,8 @@ RETRAIN = """
 import sys
 from pathlib import Path
 from memsdk.testing import feedback
-from memsdk.trainer.retrain import RetrainSettings, retrain
+from memsdk.trainer.planning import RetrainSettings
+from memsdk.trainer.retrain import retrain
 from memsdk.trainer.tiers import ResidualSettings
 settings = RetrainSettings(residual=ResidualSettings(learning_rate=1e-3, passes=8, bags=1))
 with feedback.open_store(Path(sys.argv[1])) as memory:
