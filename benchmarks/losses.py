@@ -74,7 +74,7 @@ def cross_entropies(scores: Tensor, rewards: Tensor) -> Tensor:
 
 
 def term_by_term(scores: Tensor, rewards: Tensor, offsets: Tensor) -> float:
-    """The definition (METHOD.md 1.5), in Python's own arithmetic."""
+    """The definition, in Python's own arithmetic."""
     total = 0.0
     for row, (start, end) in enumerate(zip(offsets.tolist()[:-1], offsets.tolist()[1:], strict=True)):
         line, given = scores[row].tolist(), rewards.tolist()

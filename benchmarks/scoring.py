@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] = ()) -> dict[str, object]:
         )
     print(f"  packed, median of paired rounds   {speedup:.2f} x (target {LEAST_SPEEDUP})")
     print(
-        f"  bound of the body alone, METHOD 4.1: {prefix_bound(shape):.2f} x; of all FLOPs, head and attention counted: {bound:.2f} x"
+        f"  bound of the body alone: {prefix_bound(shape):.2f} x; of all FLOPs, head and attention counted: {bound:.2f} x"
     )
     cached = _cached(found, jobs)
     print(f"  second run from the cache          {cached:,.0f} x (target {LEAST_CACHED:.0f})")

@@ -29,7 +29,7 @@ Tier = Literal["t0", "t1"]
 Progress = Callable[[str], None]
 FITTED = "fitted.json"
 ENOUGH_FOR_LORA = 1_000
-"""Rows from which on `--tier auto` takes T1 (METHOD.md 5.4)."""
+"""Rows from which on `--tier auto` takes T1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +103,7 @@ def load_fitted(fitted: Fitted, base: Embedder) -> Embedder:
 
 
 def weakened(fitted: Fitted, base: Embedder, *, strength: float) -> Fitted:
-    """The candidate on a part of the way from the base's weights to its own (LM-Cocktail's merge, METHOD.md 5.2).
+    """The candidate on a part of the way from the base's weights to its own (LM-Cocktail's merge, arXiv 2311.13534).
 
     Args:
         strength: 0 is the base, 1 the candidate.

@@ -36,7 +36,7 @@ class LoopSettings:
         clip: the gradients' norm is held to this.
         accumulate: batches a step.
         self_paced: scales a task's rate by its loss over that at its last mark (`lossy-faster`), or the inverse
-            (`lossy-slower`), held to 0.5 to 2. The paper's words and its formula disagree (METHOD.md 1.9).
+            (`lossy-slower`), held to 0.5 to 2. The paper's words and its formula disagree.
         mark_every: steps between two marks.
         checkpoint_every: steps between two checkpoints.
     """

@@ -1,7 +1,7 @@
 """T1: LoRA on the query encoder (Hu et al., arXiv 2106.09685) against frozen stored vectors; merged into the weights on export.
 
 PEFT keeps the low-rank factors and merges them; what is ours is what they are trained on: no document is embedded again,
-and the negatives are stored vectors at the price of one matrix product (METHOD.md 5.3, 5.4).
+and the negatives are stored vectors at the price of one matrix product.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a query-side tier learns from: the queries of one task against all stored vectors. Values only.
 
-With document vectors frozen, every stored record can be a negative at the price of one matrix product (METHOD.md 5.3).
+With document vectors frozen, every stored record can be a negative at the price of one matrix product.
 """
 
 from __future__ import annotations

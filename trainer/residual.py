@@ -1,4 +1,4 @@
-"""T0: a residual map on the query vector, q' = norm(q + U V q), fitted in seconds on stored vectors (METHOD.md 5.4).
+"""T0: a residual map on the query vector, q' = norm(q + U V q), fitted in seconds on stored vectors.
 
 U starts at zero, so that the map starts as the identity; the penalty on U and V pulls it back there; and the step that
 did best on queries kept aside is the one that is used, the identity among them.

@@ -65,7 +65,7 @@ Progress = Callable[[str], None]
 Ending = Literal["promoted", "kept", "dry-run", "not due"]
 MOST_FOR_SHARE = 100
 STRENGTHS = (1.0, 0.7, 0.5, 0.35, 0.25)
-"""How far a candidate goes from the base's weights to its own; the guard chooses (LM-Cocktail, METHOD.md 5.2)."""
+"""How far a candidate goes from the base's weights to its own; the guard chooses (LM-Cocktail, arXiv 2311.13534)."""
 HELD_OUT_FROM = "held_out_from"
 """In a version's metrics: when the first of the questions that it was judged on was asked."""
 MOST_EARLIER = 150

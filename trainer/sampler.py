@@ -30,7 +30,7 @@ class Batch:
 class HomogeneousSampler:
     """Endless batches, each of one group: negatives of another task teach nothing but to tell the tasks apart.
 
-    Each epoch cuts the shuffled rows of every group into batches and shuffles those (METHOD.md 1.8). What is left over
+    Each epoch cuts the shuffled rows of every group into batches and shuffles those (LLM-Embedder's homogeneous batches). What is left over
     of a group is left out of that epoch, unless it is all that the group has. Ranks draw the same plan and take
     every world-th row of each batch.
     """

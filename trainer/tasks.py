@@ -87,7 +87,7 @@ _LLM_EMBEDDER = _table(
     icl=replace(_released(Task.ICL), positive="random"),
     tool=replace(_released(Task.TOOL), loss="contrastive"),
 )
-"""The released configuration (METHOD.md 1.4)."""
+"""The configuration of LLM-Embedder's released code (FlagEmbedding, research/llm_embedder)."""
 
 _DEFAULT = _table(
     qa=replace(_of(Task.QA), query_tokens=64, key_tokens=192),

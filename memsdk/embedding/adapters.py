@@ -33,7 +33,7 @@ FORMAT = 1
 
 
 class ResidualEmbedder:
-    """Implements Embedder: q' = norm(q + U V q) for queries (METHOD.md 5.4); keys are the base embedder's."""
+    """Implements Embedder: q' = norm(q + U V q) for queries; keys are the base embedder's."""
 
     def __init__(self, base: Embedder, *, down: Vectors, up: Vectors, name: str) -> None:
         """Take the map in its two factors.

@@ -21,7 +21,7 @@ from memsdk.index.optimizing import optimize, worth_building
 from memsdk.index.shard import Plain, Spec
 
 LOCK = "index.lock"
-WORTH_IT = 20_000  # unindexed points from which on building a graph pays (LAB, E7.7)
+WORTH_IT = 20_000  # unindexed points from which on building a graph pays
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 

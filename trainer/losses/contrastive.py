@@ -1,4 +1,4 @@
-"""The contrastive loss (InfoNCE; METHOD.md 1.5): labels alone, no rewards."""
+"""The contrastive loss (InfoNCE, van den Oord et al., arXiv 1807.03748): labels alone, no rewards."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def graded_distillation(
 
     Rewards may come in any order; ties do not push against each other. Where the reward contradicts a label, the
     reward rules: give a known positive the highest reward if the label is to rule. Polarised rewards make it the
-    contrastive loss, flat ones still give a gradient by their order, where KL gives almost none (METHOD.md 1.5).
+    contrastive loss, flat ones still give a gradient by their order, where KL gives almost none.
 
     Args:
         scores: [B, C] similarities of every query to every candidate, divided by the temperature; columns beyond

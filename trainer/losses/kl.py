@@ -1,4 +1,4 @@
-"""KL distillation within a query's own candidates (METHOD.md 1.5; LLM-Embedder's loss for chat and lrlm)."""
+"""KL distillation within a query's own candidates (LLM-Embedder's loss for chat and lrlm in its released code)."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from torch import Tensor
 def duplicates(keys: Sequence[int], right: Sequence[Collection[int]], offsets: Sequence[int]) -> Tensor:
     """[B, C] True where a column outside a query's own holds a text that is among its own, or is known to be right for it.
 
-    In one batch of LLM-Embedder's tool data 10 of 53 positive documents were right for more than one request (METHOD.md
-    2.2): without this mask they are negatives of each other's requests.
+    In one batch of LLM-Embedder's tool data 10 of 53 positive documents were right for more than one request:
+    without this mask they are negatives of each other's requests.
 
     Args:
         keys: [C] equal for equal texts.

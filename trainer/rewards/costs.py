@@ -1,4 +1,4 @@
-"""What scoring costs in FLOPs, by METHOD 4.1: the limit that measured times are compared with. Pure arithmetic."""
+"""What scoring costs in FLOPs, counted by parameters and tokens: the limit that measured times are compared with. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def packed_flops(shape: Shape) -> int:
 
 
 def prefix_bound(shape: Shape) -> float:
-    """How much faster at most sharing the prompt makes the body: M(Lp+Lo) / (Lp+M·Lo), METHOD 4.1."""
+    """How much faster at most sharing the prompt makes the body: M(Lp+Lo) / (Lp+M·Lo)."""
     shared = shape.prompt + shape.outputs * shape.output
     return shape.outputs * (shape.prompt + shape.output) / shared
 

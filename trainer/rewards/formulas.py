@@ -1,7 +1,7 @@
 """From log-probabilities to rewards: likelihood, and the desired output's place among sampled ones. Pure.
 
 The page with the paper's formula of the rank-aware reward (LLM-Embedder, ACL 2024 long.194) was not at hand; these
-are the readings of its text in METHOD 1.6. `l` is an output's mean log-probability a token under a candidate's prompt;
+are readings of its text. `l` is an output's mean log-probability a token under a candidate's prompt;
 r(C) = 1 + #{j : l(o_j|C) > l(o*|C)} is the desired output's place, 1 the best, N+1 the worst.
 """
 

@@ -2,7 +2,7 @@
 
 The log-probabilities of the letters (`top_logprobs`) order all outputs in one call. Models prefer some letters, so
 the outputs are shuffled and asked about again the other way round. It measures what the model recognises as the right
-reply, rather than what it would say; METHOD 4.4.
+reply, rather than what it would say.
 """
 
 from __future__ import annotations

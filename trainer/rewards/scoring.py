@@ -36,7 +36,7 @@ class RewardSettings:
         kind: which reward; see `formulas`.
         samples: N, how many outputs are drawn for a query.
         samples_with_candidate: how many of them with one of the candidates in the prompt. A small model without any
-            says mostly what nobody would (LAB.md, section 3); 0 is the paper's way.
+            says mostly what nobody would; 0 is the paper's way.
         temperature: of the smooth rank, in nats a token.
         min_spread: rows whose candidates move the desired output's mean log-probability by less are left unscored.
         drop_unhelped: drop rows where no candidate does better than none, unless one is known to be right.

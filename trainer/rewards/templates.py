@@ -1,4 +1,4 @@
-"""What the language model is shown: a candidate, the query, and then the output that is scored (METHOD 1.7).
+"""What the language model is shown: a candidate, the query, and then the output that is scored (LLM-Embedder's templates).
 
 A prompt ends before the space that leads the output, and the output begins with it: tokenised apart, both are cut
 where the model's own tokens are.

@@ -270,7 +270,7 @@ def test_the_rate_rises_and_falls() -> None:
 
 @pytest.mark.parametrize(("policy", "expected"), [("off", 1.0), ("lossy-faster", 0.5), ("lossy-slower", 2.0)])
 def test_self_pacing_goes_the_way_it_is_named(policy: str, expected: float) -> None:
-    """The paper's words and its formula disagree (METHOD.md 1.9)."""
+    """The paper's words and its formula disagree."""
     pace = Pace(policy, every=50)  # type: ignore[arg-type]  # a literal
     for step in range(40):
         pace.saw("qa", 4.0 if step == 0 else 0.1, step=step)

@@ -44,7 +44,7 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 
 
 def slow_graded(p: Problem, *, temperature: float = 1.0) -> float:
-    """The definition (METHOD.md 1.5, 3), a term at a time."""
+    """The definition, a term at a time."""
     losses = []
     for row in range(len(p.scores)):
         start, end = int(p.offsets[row]), int(p.offsets[row + 1])
@@ -67,7 +67,7 @@ def slow_graded(p: Problem, *, temperature: float = 1.0) -> float:
 
 
 def slow_kl(p: Problem, *, temperature: float = 1.0) -> float:
-    """The definition (METHOD.md 1.5, 2), a query at a time."""
+    """The definition, a query at a time."""
     losses = []
     for row in range(len(p.scores)):
         own = [c for c in range(int(p.offsets[row]), int(p.offsets[row + 1])) if not p.mask[row, c]]
@@ -151,7 +151,7 @@ def test_the_reward_rules_over_the_label() -> None:
 
 
 def test_flat_rewards_still_teach_their_order_where_kl_teaches_nothing() -> None:
-    """It is why graded distillation is the default (METHOD.md 1.5)."""
+    """It is why graded distillation is the default."""
     rewards, offsets = torch.tensor([0.02, 0.01, 0.0], dtype=torch.float64), torch.tensor([0, 3])
     gradients = []
     for loss in (graded_distillation, kl_distillation):
@@ -183,7 +183,7 @@ def test_shapes_that_do_not_fit_are_refused(rewards: Tensor, offsets: list[int])
 
 
 def test_a_text_that_is_right_is_never_a_negative() -> None:
-    """In tool data a fifth of a batch's positives are right for other requests too (METHOD.md 2.2)."""
+    """In tool data a fifth of a batch's positives are right for other requests too."""
     keys, offsets = [7, 8, 7, 9, 5], [0, 2, 4]
     found = duplicates(keys, [{5}, set()], offsets)
     assert found.tolist() == [[False, False, True, False, True], [True, False, False, False, False]]

@@ -27,7 +27,7 @@ def test_the_place_counts_the_strictly_likelier() -> None:
 
 
 def test_gain_and_reciprocal_by_hand() -> None:
-    """METHOD 1.6 (a) and (b): from place 4 of 5 to place 2."""
+    """From place 4 of 5 to place 2."""
     sampled = [-0.5, -2.0, -3.0, -4.0]
     assert gain(-1.0, sampled, without=4) == pytest.approx(0.5)
     assert reciprocal(-1.0, sampled, without=4) == pytest.approx(1 / 2 - 1 / 4)
