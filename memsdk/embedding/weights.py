@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from weakref import WeakValueDictionary
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import nn
-from transformers.utils import logging as transformers_logging
 
 from memsdk.embedding.folder import ModelFolder
+from memsdk.embedding.quiet import UNLOADABLE, quiet
 from memsdk.embedding.runtime import Runtime
 from memsdk.embedding.tokenizing import load_tokenizer
 from memsdk.errors import EmbedderError
 
 __all__ = ["choose_device", "convert_tokenizer", "load_tokenizer", "load_weights"]
-
-_UNLOADABLE = (OSError, ValueError, RuntimeError, KeyError, AttributeError, ImportError, SafetensorError)
 
 _weights: WeakValueDictionary[tuple[str, ...], nn.Module] = WeakValueDictionary()
 _recent: deque[nn.Module] = deque(
@@ -49,7 +43,7 @@ def load_weights(folder: ModelFolder, *, device: torch.device, dtype: str) -> nn
     with _weights_lock:
         model = _weights.get(key)
         if model is None:
-            with _quiet():
+            with quiet():
                 model = (
                     _read_weights(folder, dtype=getattr(torch, dtype)).to(device).eval().requires_grad_(False)
                 )
@@ -73,7 +67,7 @@ def _read_weights(folder: ModelFolder, *, dtype: torch.dtype) -> nn.Module:
             model, report = load(add_pooling_layer=False)
         except TypeError:  # an architecture that has no such layer
             model, report = load()
-    except _UNLOADABLE as error:
+    except UNLOADABLE as error:
         raise EmbedderError(f"{folder.transformer} can't be loaded by transformers: {error}") from error
     missing = [name for name in report["missing_keys"] if "pooler" not in name]
     if missing or report["mismatched_keys"]:
@@ -86,26 +80,10 @@ def _read_weights(folder: ModelFolder, *, dtype: torch.dtype) -> nn.Module:
 
 def convert_tokenizer(folder: ModelFolder) -> Tokenizer:
     """A fast tokenizer made of an old folder's vocabulary. Raises what transformers raises."""
-    with _quiet():
+    with quiet():
         slow = transformers.AutoTokenizer.from_pretrained(folder.transformer, local_files_only=True)
     converted: Tokenizer = slow.backend_tokenizer
     return converted
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' load report, progress bars and warnings; as it was afterwards."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity(logging.ERROR)
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # theirs
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # theirs
 
 
 def _after_fork_in_child() -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 import transformers
 
+from memsdk.embedding.quiet import UNLOADABLE, quiet
 from memsdk.errors import RewardModelError
-from memsdk.trainer.rewards.quiet import UNLOADABLE, quiet
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import torch
 import transformers
 from torch import nn
 
+from memsdk.embedding.quiet import UNLOADABLE, quiet
 from memsdk.errors import InvalidInputError, RewardModelError
 from memsdk.ports import LogProb
 from memsdk.trainer.rewards.packed import (
@@ -24,7 +25,6 @@ from memsdk.trainer.rewards.packed import (
     score_reused,
 )
 from memsdk.trainer.rewards.port import Ids, Job, Sampling
-from memsdk.trainer.rewards.quiet import UNLOADABLE, quiet
 from memsdk.trainer.rewards.tokens import Tokens
 
 BATCH_TOKENS = {"cpu": 2_048, "cuda": 32_768}

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import transformers
 
+from memsdk.embedding.quiet import UNLOADABLE, quiet
 from memsdk.errors import RewardModelError
 from memsdk.trainer.rewards.port import Ids
-from memsdk.trainer.rewards.quiet import UNLOADABLE, quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

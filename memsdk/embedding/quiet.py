@@ -12,15 +12,8 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 UNLOADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    KeyError,
-    AttributeError,
-    ImportError,
-    SafetensorError,
-    struct.error,
-)
+    OSError, ValueError, RuntimeError, KeyError, AttributeError, ImportError, SafetensorError, struct.error,
+)  # fmt: skip
 
 
 @contextmanager
