@@ -22,7 +22,7 @@ from memsdk.trainer.batches import LABEL, batch_loss, draw, prepare
 from memsdk.trainer.checkpoints import NAME
 from memsdk.trainer.encoder import TrainableEncoder
 from memsdk.trainer.export import model_card, save_encoder
-from memsdk.trainer.fit_rows import draw_losses, ranking_figures
+from memsdk.trainer.fit_rows import ranking_figures
 from memsdk.trainer.full import FullSettings, backward, choose_merge, fit_full, merged
 from memsdk.trainer.jsonl import write_rows
 from memsdk.trainer.loop import LOG, LoopSettings, Pace, Progress, rate_at, read_log
@@ -294,13 +294,29 @@ def test_fit_from_the_command_line(base: Path, tmp_path: Path) -> None:
         "--batch",
         "6",
     ]
-    done = CliRunner().invoke(cli, ["train", "fit", *given, "--rate", "1e-3", "--json"], prog_name="memsdk")
+    done = CliRunner().invoke(
+        cli,
+        [
+            "train",
+            "fit",
+            *given,
+            "--rate",
+            "1e-3",
+            "--self-paced",
+            "lossy-faster",
+            "--accumulate",
+            "2",
+            "--json",
+        ],
+        prog_name="memsdk",
+    )
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert told["rows"] + told["held_out"] == 80
     assert set(told["before"]) == set(told["after"]) == {"qa", "tool"}
     assert load_embedder(tmp_path / "tuned").spec.prefixes[Task.QA] == PREFIXES[Task.QA]
-    assert draw_losses(tmp_path / "tuned.work").read_bytes().startswith(b"\x89PNG")
+    assert told["picture"] == str(tmp_path / "tuned.work" / "losses.png")
+    assert Path(told["picture"]).read_bytes().startswith(b"\x89PNG")
     again = CliRunner().invoke(cli, ["train", "fit", *given], prog_name="memsdk")
     assert again.exit_code != 0
     assert "there already" in again.output

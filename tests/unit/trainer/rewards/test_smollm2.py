@@ -184,7 +184,9 @@ def test_faults_that_pass_change_no_reward(server: RewardServer, speaks: frozens
     quiet = rewards(connect(server.url), settings, 0)
     remote = connect(server.url, timeout_s=5.0)
     for fault in FAULTS.values():
-        server.faults.extend([fault, Fault()])  # none after it: one question may meet both, and has four attempts
+        server.faults.extend(
+            [fault, Fault()]
+        )  # none after it: one question may meet both, and has four attempts
     assert rewards(remote, settings, 0) == quiet
     assert not server.faults
 
