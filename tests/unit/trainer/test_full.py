@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
 from memsdk.cli.main import cli
 from memsdk.embedding.loading import load_embedder
@@ -320,3 +324,30 @@ def test_fit_from_the_command_line(base: Path, tmp_path: Path) -> None:
     again = CliRunner().invoke(cli, ["train", "fit", *given], prog_name="memsdk")
     assert again.exit_code != 0
     assert "there already" in again.output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_torchrun_ends_in_the_weights_of_one_process(base: Path, tmp_path: Path) -> None:
+    """Two GPUs that train two models, or two that write one folder, would be found weeks later."""
+    still = Path(shutil.copytree(base, tmp_path / "still"))
+    config = json.loads((still / "config.json").read_text("utf-8"))
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # each rank draws its own
+    (still / "config.json").write_text(json.dumps(config), "utf-8")
+    write_rows(tmp_path / "rows.jsonl", rows_of(each=24))
+    fit = ["train", "fit", str(tmp_path / "rows.jsonl")]
+    given = ["--base", str(still), "--max-tokens", "24", "--epochs", "2", "--rate", "1e-3", "--device", "cpu"]
+    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    for name, start, batch in (("one", ["-m"], "6"), ("two", two, "3")):
+        command = [
+            sys.executable, *start, "memsdk", *fit, str(tmp_path / name), *given, "--batch", batch,
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
+        assert done.returncode == 0, done.stderr
+    one, two_ = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    before = load_file(still / "model.safetensors")
+    for name, value in one.items():
+        torch.testing.assert_close(value, two_[name], rtol=1e-3, atol=1e-5)
+    assert any((one[name] - before[name]).abs().max() > 1e-3 for name in one if name in before)
+    logs = [read_log(tmp_path / f"{name}.work" / LOG) for name in ("one", "two")]
+    assert len(logs[0]) == len(logs[1])
