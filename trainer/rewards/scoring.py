@@ -23,7 +23,7 @@ from memsdk.trainer.rewards.port import RewardModel, Sampling
 from memsdk.trainer.rewards.templates import TEMPLATES, Template
 from memsdk.trainer.rows import Candidate, Row
 
-BATCH_ROWS = 8
+BATCH_ROWS = 16
 
 Progress = Callable[[int, int], None]
 """Told how many rows are done, of how many."""
@@ -156,8 +156,8 @@ def score_with_report(
 
     Args:
         cache: the store's, `memory.rewards`; None forgets what was computed.
-        deadline: by `time.monotonic`. Rows are then taken in a random order, so that those scored in time are a sample of
-            all; the others are left out, and the next run begins where this one ended.
+        deadline: by `time.monotonic`. Rows that are not reached by then are left out. The others are a sample, in
+            batches; the next run begins where this one ended.
 
     Raises:
         RewardModelError: the model fails, or its server does.
@@ -167,24 +167,31 @@ def score_with_report(
     report = Report(rows=len(rows))
     asker = asker_of(model, cache or MemoryCache(), report.tally)
     found: list[Row] = []
-    order = list(rows) if deadline is None else sorted(rows, key=_at_random)
-    for start in range(0, len(order), BATCH_ROWS):
+    done = 0
+    for batch in _batches(rows):
         if deadline is not None and time.monotonic() > deadline:
-            report.not_reached = len(order) - start
+            report.not_reached = len(rows) - done
             break
-        batch = order[start : start + BATCH_ROWS]
         found += _score_batch(batch, asker, settings, report)
+        done += len(batch)
         if progress is not None:
-            progress(start + len(batch), len(order))
-    if deadline is not None:
-        places = {row.id: place for place, row in enumerate(rows)}
-        found.sort(key=lambda row: places[row.id])
+            progress(done, len(rows))
+    places = {row.id: place for place, row in enumerate(rows)}
+    found.sort(key=lambda row: places[row.id])
     report.scored = sum(any(each.reward is not None for each in row.candidates) for row in found)
     return Scored(found, report)
 
 
-def _at_random(row: Row) -> bytes:
-    return sha256(row.id.encode("utf-8", "surrogatepass")).digest()
+def _batches(rows: Sequence[Row]) -> list[Sequence[Row]]:
+    """Rows about the same candidates together, as a model computes what their prompts share once; these in random order."""
+    order = sorted(rows, key=lambda row: [_candidate_key(one) for one in row.candidates])
+    batches = [order[start : start + BATCH_ROWS] for start in range(0, len(order), BATCH_ROWS)]
+    return sorted(batches, key=lambda batch: sha256(batch[0].id.encode("utf-8", "surrogatepass")).digest())
+
+
+def _candidate_key(candidate: Candidate) -> str:
+    """Near for records that were written one after the other: their ids begin with the time."""
+    return candidate.text if candidate.record is None else candidate.record.hex
 
 
 def recall_of(row: Row) -> UUID | None:
