@@ -48,7 +48,7 @@ def main() -> None:
     """Run it and print what it does."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo_train", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/demo-train"))
-    parser.add_argument("--recalls", type=int, default=100, help="with feedback")
+    parser.add_argument("--recalls", type=int, default=150, help="with feedback")
     parser.add_argument("--held-out", type=int, default=100, help="questions that nobody gave feedback on")
     options = parser.parse_args()
     began = time.monotonic()
@@ -80,7 +80,7 @@ def main() -> None:
 def _retrained(memory: Memory, tier: str, *, model: RewardModel | None, began: float) -> Outcome:
     """Few candidates and no sampled outputs: a laptop's share. A store of one's own has a night."""
     settings = RetrainSettings(
-        tier="t1" if tier == "t1" else "t0", least_rows=30, budget_minutes=7,
+        tier="t1" if tier == "t1" else "t0", least_rows=30, budget_minutes=10,
         rewards=RewardSettings(kind=RewardKind.LIKELIHOOD, max_key_tokens=160, max_output_tokens=24),
         mining=Mining(candidates=4),
     )  # fmt: skip

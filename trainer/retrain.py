@@ -193,15 +193,11 @@ class _Retraining:
         """The rows with the model's rewards: those of them that half of the time is enough for."""
         task, began = self._task.value, time.monotonic()
         deadline = None if self._deadline is None else began + max(5.0, (self._deadline - began) / 2)
-        told = began
+        tell = self._now_and_then()
 
         def progress(done: int, total: int) -> None:
-            nonlocal told
-            now = time.monotonic()
-            if now - told >= TELL_EVERY_S and done < total:
-                told = now
-                left = (now - began) / done * (total - done)
-                self._tell(f"{task}: {done} of {total} rows scored, about {left / 60:.1f} min left")
+            left = (time.monotonic() - began) / done * (total - done)
+            tell(f"{done} of {total} rows scored, about {left / 60:.1f} min left")
 
         self._tell(f"{task}: scoring {len(rows)} rows")
         scored = score_with_report(
@@ -227,8 +223,20 @@ class _Retraining:
             tier, problem, [row.query for row in used], embedder=base, task=self._task,
             into=self._stage.folder / "candidate", residual=replace(self._settings.residual, seed=self._settings.seed),
             lora=replace(self._settings.lora, seed=self._settings.seed), budget_s=self._fit_budget(),
-            progress=lambda line: self._tell(f"{self._task.value}: {line}"),
+            progress=self._now_and_then(),
         )  # fmt: skip
+
+    def _now_and_then(self) -> Progress:
+        """Tells a line if the last one was told some seconds ago: a pass can take a tenth of a second, or minutes."""
+        last = time.monotonic()
+
+        def tell(line: str) -> None:
+            nonlocal last
+            if time.monotonic() - last >= TELL_EVERY_S:
+                last = time.monotonic()
+                self._tell(f"{self._task.value}: {line}")
+
+        return tell
 
     def _fit_budget(self) -> float | None:
         """Half of what is left: scoring came before it, the evaluation comes after."""
