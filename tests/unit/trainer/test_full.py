@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from safetensors.torch import load_file
 
 from memsdk.cli.main import cli
 from memsdk.embedding.loading import load_embedder
@@ -336,7 +335,18 @@ def test_torchrun_ends_in_the_weights_of_one_process(base: Path, tmp_path: Path)
     (still / "config.json").write_text(json.dumps(config), "utf-8")
     write_rows(tmp_path / "rows.jsonl", rows_of(each=24))
     fit = ["train", "fit", str(tmp_path / "rows.jsonl")]
-    given = ["--base", str(still), "--max-tokens", "24", "--epochs", "2", "--rate", "1e-3", "--device", "cpu"]
+    given = [
+        "--base",
+        str(still),
+        "--max-tokens",
+        "100",
+        "--epochs",
+        "2",
+        "--rate",
+        "1e-3",
+        "--device",
+        "cpu",
+    ]
     two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     for name, start, batch in (("one", ["-m"], "6"), ("two", two, "3")):
         command = [
@@ -344,10 +354,11 @@ def test_torchrun_ends_in_the_weights_of_one_process(base: Path, tmp_path: Path)
         ]  # fmt: skip
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
         assert done.returncode == 0, done.stderr
-    one, two_ = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    before = load_file(still / "model.safetensors")
-    for name, value in one.items():
-        torch.testing.assert_close(value, two_[name], rtol=1e-3, atol=1e-5)
-    assert any((one[name] - before[name]).abs().max() > 1e-3 for name in one if name in before)
+    texts = [row.query for row in rows_of(each=12)]
+    start_, one, two_ = (
+        load_embedder(folder, prefixes=PREFIXES).embed(texts, task=Task.QA, side=Side.QUERY)
+        for folder in (still, tmp_path / "one", tmp_path / "two")
+    )  # weights that nothing depends on, such as the keys' biases, take Adam's steps on rounding noise
+    assert np.abs(one - two_).max() < 0.02 * np.abs(one - start_).max()
     logs = [read_log(tmp_path / f"{name}.work" / LOG) for name in ("one", "two")]
     assert len(logs[0]) == len(logs[1])
