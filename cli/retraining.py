@@ -73,7 +73,7 @@ def retrain_command(
     """Learn from feedback: collect, score, fit, evaluate, judge; switch to what is better, and say why or why not.
 
     Killed, it goes on where it was when it is run again. It exits with 0 where a version was promoted, 10 where the
-    present one was kept (or with --dry-run), 11 where nothing was due.
+    present one was kept (or with --dry-run), 11 where nothing was due. A server's key is read from MEMSDK_REWARD_API_KEY.
 
     \b
     Example:
@@ -81,6 +81,8 @@ def retrain_command(
       memsdk retrain --user ana --tier t0 --dry-run
       memsdk retrain --rewards packaged --budget-minutes 30
     """
+    import os
+
     from memsdk.trainer.measuring import clean_task
     from memsdk.trainer.planning import RetrainSettings
     from memsdk.trainer.retrain import retrain
@@ -94,7 +96,8 @@ def retrain_command(
         due_days=due_days, dry_run=dry_run, budget_minutes=budget_minutes, least_rows=least_rows, seed=seed,
         rewards=RewardSettings(kind=RewardKind(reward)),
     )  # fmt: skip
-    model = None if rewards is None else load_reward_model(rewards)
+    key = os.environ.get("MEMSDK_REWARD_API_KEY")
+    model = None if rewards is None else load_reward_model(rewards, api_key=key)
     with store.open() as memory:
         outcomes = retrain(memory, settings=settings, model=model, progress=note)
     if as_json:
