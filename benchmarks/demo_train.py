@@ -20,10 +20,11 @@ import numpy as np
 
 from memsdk import Memory
 from memsdk.models import Task
+from memsdk.trainer.ending import Outcome
 from memsdk.trainer.metrics import ndcg_at, recall_at
 from memsdk.trainer.mining import Mining
 from memsdk.trainer.planning import RetrainSettings
-from memsdk.trainer.retrain import Outcome, retrain
+from memsdk.trainer.retrain import retrain
 from memsdk.trainer.rewards.formulas import RewardKind
 from memsdk.trainer.rewards.loading import load_reward_model, packaged_file
 from memsdk.trainer.rewards.port import RewardModel

@@ -10,7 +10,7 @@ from memsdk.cli.options import StoreChoice, json_option, store_options
 from memsdk.cli.output import note, print_json
 
 if TYPE_CHECKING:
-    from memsdk.trainer.retrain import Outcome
+    from memsdk.trainer.ending import Outcome
 
 KEPT, NOT_DUE = 10, 11
 

@@ -43,6 +43,12 @@ class Outcome:
     metrics: Metrics = field(default_factory=dict)
 
 
+def figures_of(version: QueryVersion) -> Metrics:
+    """What it was judged by."""
+    each = {name: values for name, values in version.metrics.items() if isinstance(values, dict)}
+    return cast("Metrics", each)
+
+
 def publish_candidate(
     parts: Parts,
     state: State,

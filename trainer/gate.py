@@ -68,7 +68,7 @@ class Verdict:
     def reason(self) -> str:
         """In a line: what was gained, or the first condition that failed."""
         failed = [check for check in self.checks if not check.passed]
-        return failed[0].reason if failed else self.checks[1].reason
+        return failed[0].reason if failed else self.checks[:2][-1].reason
 
 
 def judge(measured: Measured, *, settings: GateSettings) -> Verdict:

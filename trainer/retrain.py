@@ -17,7 +17,7 @@ from uuid import UUID
 from pydantic import JsonValue
 from uuid_utils.compat import uuid7
 
-from memsdk.models import Task, TrainingRun
+from memsdk.models import QueryVersion, Task, TrainingRun
 from memsdk.spaces import Serving
 from memsdk.trainer import publish
 from memsdk.trainer.collecting import collect
@@ -26,6 +26,7 @@ from memsdk.trainer.ending import (
     Ending,
     Metrics,
     Outcome,
+    figures_of,
     note_end,
     publish_candidate,
 )
@@ -133,6 +134,13 @@ class _Retraining:
             return Outcome(task=self._task, ending="not due", reason=few)
         state = self._stage.with_data(state, data_hash(rows))
         run = self._noted(state, rows)
+        if (version := self._switched_to(state)) is not None:
+            done = Check(
+                name="the switch", passed=True, reason="it was switched to before the run was killed"
+            )
+            return self._ended(
+                run, Verdict(checks=(done,)), metrics=figures_of(version), guard_means={}, fitted=None
+            )
         if self._model is not None:
             rows = self._scored(rows, self._model)
         older, newest = by_time(rows, share=settings.held_out)
@@ -161,6 +169,12 @@ class _Retraining:
             return None
         self._tell(f"{self._task.value}: going on with the run that began {state.began}")
         return state
+
+    def _switched_to(self, state: State) -> QueryVersion | None:
+        """The run's version, where it got as far as to serve."""
+        known = {version.id: version for version in self._parts.store.versions.list()}
+        found = known.get(state.version)
+        return None if found is None or found.activated_at is None else found
 
     def _started(self) -> State:
         began, run = self._parts.clock.now(), uuid7()

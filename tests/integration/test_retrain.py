@@ -141,6 +141,28 @@ def test_killed_at_any_stage_it_serves_as_before_and_the_next_run_goes_on(store:
         assert len(memory._parts.store.runs.list()) == 1  # the same run, gone on with
 
 
+def test_killed_after_the_switch_the_next_run_says_so(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would otherwise be judged against itself, and the mail would say that nothing was promoted."""
+
+    class KilledError(Exception):
+        pass
+
+    def die(*given: object, **named: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("memsdk.trainer.retrain.note_end", die)
+        with pytest.raises(KilledError):
+            retrain(memory, settings=QUICK)
+    (outcome,) = retrain(memory, settings=QUICK)
+    assert outcome.ending == "promoted"
+    assert "before the run was killed" in outcome.reason
+    assert outcome.version == memory.recall("my ferry", kinds=["memory"]).query_version
+    assert set(outcome.metrics) >= {"candidate", "current"}
+
+
 def test_random_feedback_changes_nothing(tmp_path: Path) -> None:
     """Noise is learnt by heart by any model; it must not be switched to."""
     with feedback.open_store(tmp_path / "store") as memory:

@@ -124,7 +124,7 @@ def test_the_memory_that_answers_gets_the_highest_reward(local: LocalModel) -> N
 def test_its_chat_template_is_around_prompts_alone(folder: Path, local: LocalModel) -> None:
     """An output inside the template, or a template twice, is text that the model never saw in training."""
     chat = LocalModel(folder, name="SmolLM2", chat=True)
-    prompt = chat.tokens._tokenizer.decode(list(chat.prompt_ids("Where does Ana live?")))
+    prompt = str(chat.tokens._tokenizer.decode(list(chat.prompt_ids("Where does Ana live?"))))
     assert prompt.count("Where does Ana live?") == 1
     assert prompt.endswith("<|im_start|>assistant\n")
     assert chat.output_ids(" In Bergen.") == local.output_ids(" In Bergen.")
