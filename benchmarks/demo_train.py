@@ -21,6 +21,8 @@ import numpy as np
 from memsdk import Memory
 from memsdk.models import Task
 from memsdk.trainer.ending import Outcome
+from memsdk.trainer.folders import base_folder
+from memsdk.trainer.measuring import publish_folder
 from memsdk.trainer.metrics import ndcg_at, recall_at
 from memsdk.trainer.mining import Mining
 from memsdk.trainer.planning import RetrainSettings
@@ -68,11 +70,12 @@ def main() -> None:
             outcome = _retrained(memory, tier, model=model, began=began)
             shown[f"{tier}, {outcome.ending}"] = _quality(memory, asked, names)
             _tell(began, f"{tier} {outcome.ending}: {outcome.reason}")
-        if _rolled_back(memory, began):
-            shown["rolled back"] = _quality(memory, asked, names)
+        shown["switched by hand"] = _switched_by_hand(memory, asked, names, began)
+        _roll_back(memory, began)
+        shown["rolled back"] = _quality(memory, asked, names)
     print(f"\nrecall on {len(asked)} questions without feedback, whose right passages only the data knows:")
     for name, quality in shown.items():
-        print(f"  {name:16}{_shown(quality)}")
+        print(f"  {name:18}{_shown(quality)}")
     print(
         f"{time.monotonic() - began:.0f} s, {time.process_time():.0f} of them on a core;"
         f" the reports: {options.folder / 'store' / 'training' / 'reports'}"
@@ -90,16 +93,23 @@ def _retrained(memory: Memory, tier: str, *, model: RewardModel | None, began: f
     return outcome
 
 
-def _rolled_back(memory: Memory, began: float) -> bool:
-    """Go back from what was promoted; False where nothing was."""
-    versions = memory._parts.store.versions  # noqa: SLF001 -- as `memsdk models rollback` does
-    if not versions.list(active_only=True):
-        _tell(began, "nothing was promoted, so there is nothing to roll back: that is the gate's work")
-        return False
+def _switched_by_hand(
+    memory: Memory, asked: Sequence[Question], names: dict[UUID, str], began: float
+) -> tuple[float, float]:
+    """Publish the packaged encoder as one's own: as `memsdk train publish --activate` does; recall has to stay as it is."""
+    folder = base_folder(memory._parts.serving.current().embedder)  # noqa: SLF001 -- as the command does
+    assert folder is not None, "the packaged encoder is a folder"
+    version = publish_folder(memory, folder, task="qa", user_id=None, activate=True)
+    _tell(began, f"published the packaged encoder as {version.id}, and switched to it")
+    return _quality(memory, asked, names)
+
+
+def _roll_back(memory: Memory, began: float) -> None:
+    """Go back from what serves, as `memsdk models rollback` does."""
+    versions = memory._parts.store.versions  # noqa: SLF001
     left, restored = versions.rollback(task=Task.QA, user_id=None)
     place = restored.id if restored else "the store's own encoder"
     _tell(began, f"rolled back from {left.id} to {place}")
-    return True
 
 
 def _fill(memory: Memory, passages: dict[str, str]) -> dict[UUID, str]:
