@@ -193,7 +193,7 @@ def test_what_is_new_is_learnt_beside_what_was(tmp_path: Path) -> None:
     """A guard that lets no second version through would freeze the memory at its first one."""
     with feedback.open_store(tmp_path / "store") as memory:
         records = feedback.fill(memory)
-        halves = [records[:6], records[6:]]
+        halves = [records[6:], records[:6]]  # the newest first: later, recency alone would find them
 
         def only(half: int) -> feedback.Choose:
             return lambda rng, recall, right: right if list(right) in halves[half] else []
