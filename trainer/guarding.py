@@ -73,20 +73,19 @@ class Guarding:
         return {name: (ours[name], theirs) for name, theirs in self._theirs.items()}
 
     def strongest(self, fitted: Fitted, *, base: Embedder, settings: GateSettings) -> Guarded:
-        """The candidate as far from the base as the guard allows; the weakest where it allows none.
+        """The candidate as far from the base as the guard allows; where it allows none, that which loses least too much.
 
         The guard then no longer judges what it chose, but the gate's other conditions still do, on other figures.
         """
-        found: Guarded | None = None
+        tried: list[Guarded] = []
         for strength in STRENGTHS:
             some = fitted if strength == 1 else weakened(fitted, base, strength=strength)
             candidate = load_fitted(some, self._serving.embedder)
             guards = self.beside(candidate, share=None)
-            found = Guarded(fitted=some, embedder=candidate, share=None, guards=guards)
+            tried.append(Guarded(fitted=some, embedder=candidate, share=None, guards=guards))
             if allowed(guards, settings=settings):
-                break
-        assert found is not None  # there are strengths
-        return found
+                return tried[-1]
+        return min(tried, key=lambda one: too_much(one.guards, settings=settings))
 
     def _figures(self, serving: Serving, queries: Embedder) -> dict[str, list[float]]:
         return {
@@ -98,10 +97,17 @@ class Guarding:
 
 def allowed(guards: Guards, *, settings: GateSettings) -> bool:
     """Whether no guard set loses more than it may."""
-    return all(
-        not ours or mean(ours) - mean(theirs) >= -may_lose(name, settings)
+    return too_much(guards, settings=settings) <= 0
+
+
+def too_much(guards: Guards, *, settings: GateSettings) -> float:
+    """By how much the worst guard set loses more than it may; 0 or less where none does."""
+    losses = [
+        mean(theirs) - mean(ours) - may_lose(name, settings)
         for name, (ours, theirs) in guards.items()
-    )
+        if ours
+    ]
+    return max(losses, default=0.0)
 
 
 def frozen_clozes(parts: Parts, *, name: str, task: Task, user_id: str | None, seed: int) -> list[Asked]:

@@ -188,22 +188,6 @@ def test_more_of_the_same_feedback_is_not_held_back(memory: Memory) -> None:
     assert guard["passed"], outcome.reason
 
 
-@pytest.mark.slow
-def test_what_is_new_is_learnt_beside_what_was(tmp_path: Path) -> None:
-    """A guard that lets no second version through would freeze the memory at its first one."""
-    with feedback.open_store(tmp_path / "store") as memory:
-        records = feedback.fill(memory)
-        halves = [records[6:], records[:6]]  # the newest first: later, recency alone would find them
-
-        def only(half: int) -> feedback.Choose:
-            return lambda rng, recall, right: right if list(right) in halves[half] else []
-
-        for half in range(2):
-            feedback.ask_all(memory, records, times=14, choose=only(half), seed=half)
-            (outcome,) = retrain(memory, settings=QUICK)
-            assert outcome.ending == "promoted", (half, outcome.reason)
-
-
 def test_users_who_contradict_what_was_learnt_do_not_turn_it_round(memory: Memory) -> None:
     """Four accounts cost nothing; what a memory was promoted for must not be theirs to take away in a night."""
     records = records_of(memory)
