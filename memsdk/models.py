@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -115,6 +115,7 @@ class Traits(NamedTuple):
     role: str | None = None
     name: str | None = None
     source_id: str | None = None
+    read: Callable[[], Record] | None = None  # the whole record as it was then; None: to be asked for
 
 
 class Why(_Frozen):

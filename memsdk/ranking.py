@@ -39,7 +39,7 @@ DEFAULT_WEIGHTS: Mapping[Kind, Weights] = dict.fromkeys(Kind, EVEN)
 """By kind. Even weights were best or level with the best on LoCoMo and on all four qa sets (docs/ranking.md)."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class Candidate:
     """A record that some leg found, with the places that made its score."""
 
@@ -118,20 +118,22 @@ def fuse(
         name: weight * (_least(legs.get(name, ()), depth=depth) / most)
         for name, (weight, most) in scales.items()
     }
+    lowest = sum(least.values())
     for name, (weight, most) in scales.items():
         rank = 0
         for point, score, payload in legs.get(name, ()):
-            key = cast("str | None", payload.get(RECORD)) or str(point)
+            key, revision = point, None
+            if payload:
+                key = cast("str", payload.get(RECORD, point))
+                revision = cast("int | None", payload.get(REVISION))
             candidate = found.get(key)
             if candidate is None:
-                revision = cast("int | None", payload.get(REVISION))
-                candidate = found[key] = Candidate(key=key, revision=revision, least=least, legs={})
+                candidate = found[key] = Candidate(key, revision, least, legs={}, score=lowest)
             if name not in candidate.legs:
                 rank += 1
-                candidate.legs[name] = (rank, score, weight * (score / most) if score > 0 else 0.0)
-    for candidate in found.values():
-        own = candidate.legs
-        candidate.score = sum([own[name][2] if name in own else part for name, part in least.items()])
+                part = weight * (score / most) if score > 0 else 0.0
+                candidate.legs[name] = (rank, score, part)
+                candidate.score += part - least[name]
     return sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.key))
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from memsdk import conversing
 from memsdk.filters import Filter, matches
-from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side
+from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side, Traits
 from memsdk.payloads import RECORD, REVISION, Hasher, filterable, visible
 from memsdk.ports import (
     Clock,
@@ -115,8 +115,8 @@ class Recaller:
             question, vectors=vectors, ways=ways, serving=serving, at=question.as_of or now
         )
         fused = merge(_fused(searches, depth=_depth(question.k)))
-        ranked = self._reranked(question, fused, at=question.as_of or now)
-        hits = self._hits(question, ranked, at=question.as_of or now)
+        ranked, traits = self._reranked(question, fused, at=question.as_of or now)
+        hits = self._hits(question, ranked, traits, at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
         versions = ",".join(dict.fromkeys(way.version for way in ways.values()))
         recall = Recall(
@@ -190,26 +190,33 @@ class Recaller:
 
     def _reranked(
         self, question: Question, candidates: Sequence[Candidate], *, at: datetime
-    ) -> Sequence[Candidate]:
-        """The best candidates by what they are, too: read past SQLAlchemy, and not at all for kinds without signals."""
+    ) -> tuple[Sequence[Candidate], Mapping[str, Traits]]:
+        """The best candidates by what they are, too, and what that is: nothing is read for kinds without signals."""
         if not question.ordering.needs_traits(question.kinds):
-            return candidates
+            return candidates, {}
         pool = candidates[: max(POOL, 2 * question.k)]
         traits = self._records.traits([candidate.key for candidate in pool])
         if len(traits) < len(pool):  # some are gone since they were found
             gone = {candidate.key for candidate in pool} - traits.keys()
             candidates = [candidate for candidate in candidates if candidate.key not in gone]
-        return rerank(candidates, traits, ordering=question.ordering, query=question.query, now=at)
+        ordered = rerank(candidates, traits, ordering=question.ordering, query=question.query, now=at)
+        return ordered, traits
 
-    def _hits(self, question: Question, candidates: Sequence[Candidate], *, at: datetime) -> list[Hit]:
+    def _hits(
+        self,
+        question: Question,
+        candidates: Sequence[Candidate],
+        traits: Mapping[str, Traits],
+        *,
+        at: datetime,
+    ) -> list[Hit]:
         """The best k that SQL confirms, read k at a time: as a rule it confirms all of them."""
         hits: list[Hit] = []
         for start in range(0, len(candidates), question.k):
             batch = candidates[start : start + question.k]
-            ids = [candidate.record for candidate in batch]
-            records = {record.id: record for record in self._records.get(ids)}
-            for wanted, candidate in zip(ids, batch, strict=True):
-                record = self._as_of(records.get(wanted), candidate, question)
+            records = self._read(batch, traits)
+            for candidate in batch:
+                record = self._as_of(records.get(candidate.key), candidate, question)
                 if record is not None and self._may_see(record, question, at=at):
                     hits.append(
                         Hit.model_validate(  # quicker than `model_construct`, which is a loop in Python
@@ -223,6 +230,18 @@ class Recaller:
                 if len(hits) == question.k:
                     return hits
         return hits
+
+    def _read(self, candidates: Sequence[Candidate], traits: Mapping[str, Traits]) -> dict[str, Record]:
+        """The candidates' records by key: those that ranking has read already, and the others from SQL."""
+        found: dict[str, Record] = {}
+        for candidate in candidates:
+            known = traits.get(candidate.key)
+            if known is not None and known.read is not None:
+                found[candidate.key] = known.read()
+        left = {candidate.record: candidate.key for candidate in candidates if candidate.key not in found}
+        if left:
+            found |= {left[record.id]: record for record in self._records.get(list(left))}
+        return found
 
     def _as_of(self, record: Record | None, candidate: Candidate, question: Question) -> Record | None:
         if record is None or question.as_of is None or candidate.revision in (None, record.revision):
