@@ -10,10 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-from memsdk.errors import IndexingError
+from memsdk.errors import IndexingError, MemsdkError
 from memsdk.forking import renew_in_child
-from memsdk.models import TASK_OF, Kind, Point, Task
+from memsdk.models import TASK_OF, Draft, Kind, Point, Task
 from memsdk.payloads import Hasher
 from memsdk.pointing import LineVectors, PointBuilder
 from memsdk.ports import (
@@ -94,6 +95,17 @@ class Indexer:
                     "what was written is safe in the store and will be indexed later; recall can't find it yet"
                 )
                 raise
+
+    def embed_ahead(self, drafts: Sequence[Draft]) -> threading.Thread:
+        """Embed what these drafts will be found by, in a thread, so that indexing them need not; see `LineVectors`."""
+
+        def embed() -> None:
+            with suppress(MemsdkError):  # indexing meets it again, and says so
+                self.builder(self._serving.current()).warm(drafts)
+
+        thread = threading.Thread(target=embed, name="memsdk-ahead", daemon=True)
+        thread.start()
+        return thread
 
     def drain(self, *, limit: int = BATCH, regain: bool = False) -> int:
         """Index up to `limit` pending changes, those of dead processes included; returns how many were taken.

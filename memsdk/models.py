@@ -115,6 +115,7 @@ class Traits(NamedTuple):
     role: str | None = None
     name: str | None = None
     source_id: str | None = None
+    answer: str | None = None  # an example's output
     read: Callable[[], Record] | None = None  # the whole record as it was then; None: to be asked for
 
 

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
@@ -15,7 +16,7 @@ import numpy as np
 
 from memsdk.composing import Composed, compose
 from memsdk.forking import renew_in_child
-from memsdk.models import TASK_OF, Kind, Point, Record, Side, SparseVector, Task
+from memsdk.models import TASK_OF, Draft, Kind, Point, Record, Side, SparseVector, Task
 from memsdk.payloads import Hasher, payload_of
 from memsdk.ports import Chunker, Embedder, Indexable, LexicalEncoder, Section
 from memsdk.spaces import DENSE, SPARSE
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 CACHED_LINES = 8_192
+NO_ID = UUID(int=0)
 SPECIAL_TOKENS = 2
 
 
@@ -105,6 +107,14 @@ class PointBuilder:
         }
         by_kind = {kind: vectors[task] for kind, task in tasks.items() if task in vectors}
         return Prepared(plans, vectors=by_kind, lexical=self._lexical, hasher=self._hasher)
+
+    def warm(self, drafts: Sequence[Draft]) -> None:
+        """Embed the drafts' own lines, as they will read unless midnight falls before they are stored."""
+        now = datetime.now(UTC)
+        for draft in drafts:
+            composed = compose(_as_record(draft, now=now))
+            parts = [part for line in (composed.line, *composed.also) for part in self._cut(line)]
+            self._lines.embed(parts, embedder=self._embedder, task=TASK_OF[draft.kind])
 
     def _plan(self, state: Indexable) -> list[_Planned]:
         previous = state.before[-1].id if state.before else None
@@ -209,6 +219,22 @@ class Prepared:
                 )
             )
         return points
+
+
+def _as_record(draft: Draft, *, now: datetime) -> Record:
+    """The record that a draft becomes, as far as composing asks."""
+    fields = {
+        name: getattr(draft, name)
+        for name in ("kind", "text", "metadata", "data", "role", "name", "title", "section")
+    }
+    return Record(
+        id=NO_ID,
+        occurred_at=draft.occurred_at or now,
+        created_at=now,
+        updated_at=now,
+        last_seen_at=now,
+        **fields,
+    )
 
 
 def _point_id(plan: _Planned, number: int) -> UUID:

@@ -19,6 +19,7 @@ _OWN = (
     f"length(texts.body) <= {LONG_BYTES}",
     f"substr(texts.body, 1, {OPENING_BYTES})",
     "CASE WHEN length(texts.extra) > 0 THEN json_extract(CAST(texts.extra AS TEXT), '$.n') END",
+    "CASE WHEN kind = 'example' AND length(texts.extra) > 0 THEN json_extract(CAST(texts.extra AS TEXT), '$.d.output') END",
 )
 _WHOLE = PLAIN_SELECT.replace("texts.body", f"CASE WHEN {_OWN[0]} THEN texts.body END", 1).removeprefix(
     "SELECT "
@@ -38,7 +39,7 @@ def fetch_traits(database: Database, ids: Sequence[str]) -> dict[str, Traits]:
     for start in range(0, len(asked), BATCH):
         some = asked[start : start + BATCH]
         for row in database.fetch(f"{_SELECT}({', '.join('?' * len(some))})", some):
-            is_whole, opening, name, *whole = row
+            is_whole, opening, name, answer, *whole = row
             found[by_hex[cast("str", whole[ID])]] = Traits(
                 _KINDS[cast("str", whole[KIND])],
                 from_micros(cast("int", whole[OCCURRED_AT])),
@@ -47,6 +48,7 @@ def fetch_traits(database: Database, ids: Sequence[str]) -> dict[str, Traits]:
                 cast("str | None", whole[ROLE]),
                 cast("str | None", name),
                 cast("str | None", whole[SOURCE_ID]),
+                cast("str | None", answer),
                 partial(plain_record, whole) if is_whole else None,
             )
     return found
