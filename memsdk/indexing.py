@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from memsdk.errors import IndexingError, MemsdkError
+from memsdk.beside import beside
+from memsdk.errors import IndexingError
 from memsdk.forking import renew_in_child
 from memsdk.models import TASK_OF, Draft, Kind, Point, Task
 from memsdk.payloads import Hasher
@@ -32,6 +32,7 @@ from memsdk.spaces import Serving, ServingSpaces
 from memsdk.testing.failpoints import reach
 
 BATCH = 512
+TOGETHER = 2_048  # of one call: the more texts are embedded together, the less the encoder pads them
 SLICE = 100  # states whose points are sent together
 CATCH_UP = 8  # batches
 OWN_S = 1.0  # without headway; then `drain_all` takes this process's own claims for left behind
@@ -85,8 +86,8 @@ class Indexer:
         Raises:
             IndexingError, EmbedderError: they are kept in SQL and the outbox, and will be indexed later.
         """
-        for start in range(0, len(changes), BATCH):
-            batch = changes[start : start + BATCH]
+        for start in range(0, len(changes), TOGETHER):
+            batch = changes[start : start + TOGETHER]
             try:
                 self._apply(batch)
             except BaseException as error:  # Ctrl-C too: nobody else takes what a living process has claimed
@@ -96,16 +97,9 @@ class Indexer:
                 )
                 raise
 
-    def embed_ahead(self, drafts: Sequence[Draft]) -> threading.Thread:
-        """Embed what these drafts will be found by, in a thread, so that indexing them need not; see `LineVectors`."""
-
-        def embed() -> None:
-            with suppress(MemsdkError):  # indexing meets it again, and says so
-                self.builder(self._serving.current()).warm(drafts)
-
-        thread = threading.Thread(target=embed, name="memsdk-ahead", daemon=True)
-        thread.start()
-        return thread
+    def embed_ahead(self, drafts: Sequence[Draft]) -> Future[None]:
+        """Embed what these drafts will be found by, so that indexing them need not; it meets any error again."""
+        return beside(lambda: self.builder(self._serving.current()).warm(drafts))
 
     def drain(self, *, limit: int = BATCH, regain: bool = False) -> int:
         """Index up to `limit` pending changes, those of dead processes included; returns how many were taken.

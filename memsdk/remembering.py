@@ -53,7 +53,7 @@ class Writer:
             written += batch
         changes = changes_of(written)
         if ahead is not None and changes:
-            ahead.join()
+            ahead.exception()  # once it is done
         self.index(changes, wait=wait)  # only now: a failing index must not cost the rest of the list
         return written
 
