@@ -62,7 +62,7 @@ TASK_OF: Mapping[Kind, Task] = {
 class _Frozen(BaseModel):
     """A value at the border: checked once, never changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
