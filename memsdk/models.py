@@ -127,6 +127,8 @@ class Why(_Frozen):
     lexical_rank: int | None = None
     lexical_score: float | None = None  # BM25, 0 and up
     parts: dict[str, float] = Field(default_factory=dict)  # named contributions; they sum to the score
+    reranker_score: float | None = None  # raw, on the reranker's own scale
+    reranker_error: str | None = None  # why the reranker had no say
 
 
 class Hit(Record):

@@ -54,6 +54,8 @@ class Candidate:
     score: float = 0.0
     added: dict[str, float] = field(default_factory=dict)  # what reranking added to the legs' contributions
     scaled: float = 1.0  # what every part is multiplied with
+    reranker_score: float | None = None
+    reranker_error: str | None = None
 
     def add(self, parts: Mapping[str, float]) -> None:
         """Add named parts to the score."""
@@ -84,6 +86,8 @@ class Candidate:
             lexical_rank=lexical[0] if lexical else None,
             lexical_score=lexical[1] if lexical else None,
             parts={name: part * self.scaled for name, part in parts.items()},
+            reranker_score=self.reranker_score,
+            reranker_error=self.reranker_error,
         )
 
 

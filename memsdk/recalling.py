@@ -1,15 +1,20 @@
-"""Recall: the query embedded, every kind searched in its own space, the lists fused, the records read from SQL."""
+"""Recall: the query embedded, every kind searched in its own space, the lists fused, the records read from SQL.
+
+Where a second stage is asked for, it reads the texts of the best candidates: those only that SQL lets this caller see.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from memsdk import conversing
+from memsdk.composing import compose
 from memsdk.filters import Filter, matches
 from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side, Traits
 from memsdk.payloads import RECORD, REVISION, Hasher, filterable, visible
@@ -27,6 +32,7 @@ from memsdk.querying import QueryWay
 from memsdk.ranking import DEPTH, Candidate, Weights, best_scores, fuse, merge
 from memsdk.recalled import Recall
 from memsdk.reranking import DEFAULT, POOL, Ordering, rerank
+from memsdk.secondstage import SecondStage
 from memsdk.spaces import DENSE, SPARSE, Serving, ServingSpaces
 
 if TYPE_CHECKING:
@@ -40,7 +46,11 @@ FIELDS = (RECORD, REVISION)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A checked recall."""
+    """A checked recall.
+
+    Attributes:
+        second: looks again at the best candidates; None leaves the first stage's order.
+    """
 
     query: str
     scope: Scope
@@ -53,6 +63,7 @@ class Question:
     max_tokens: int | None = None
     explain: bool = False
     ordering: Ordering = DEFAULT
+    second: SecondStage | None = None
 
     @property
     def turns(self) -> tuple[str, ...]:
@@ -191,16 +202,37 @@ class Recaller:
     def _reranked(
         self, question: Question, candidates: Sequence[Candidate], *, at: datetime
     ) -> tuple[Sequence[Candidate], Mapping[str, Traits]]:
-        """The best candidates by what they are, too, and what that is: nothing is read for kinds without signals."""
+        """The best candidates by what they are, too, and what that is: nothing is read for kinds without signals.
+
+        What a second stage has read is read again, as a slow one leaves others time to forget it.
+        """
+        second = None if question.second is None else partial(self._second_look, question, at=at)
         if not question.ordering.needs_traits(question.kinds):
-            return candidates, {}
-        pool = candidates[: max(POOL, 2 * question.k)]
+            return (candidates if second is None else second(candidates)), {}
+        looked_at = 0 if question.second is None else question.second.candidates
+        pool = candidates[: max(POOL, 2 * question.k, looked_at)]
         traits = self._records.traits([candidate.key for candidate in pool])
         if len(traits) < len(pool):  # some are gone since they were found
             gone = {candidate.key for candidate in pool} - traits.keys()
             candidates = [candidate for candidate in candidates if candidate.key not in gone]
-        ordered = rerank(candidates, traits, ordering=question.ordering, query=question.query, now=at)
-        return ordered, traits
+        ordered = rerank(
+            candidates, traits, ordering=question.ordering, query=question.query, now=at, second=second
+        )
+        return ordered, traits if second is None else {}
+
+    def _second_look(
+        self, question: Question, candidates: Sequence[Candidate], *, at: datetime
+    ) -> list[Candidate]:
+        """The best as the reranker orders them, then the others. It reads the line that is indexed of a record."""
+        assert question.second is not None
+        most = question.second.candidates
+        shown = list(self._confirmed(question, candidates[:most], {}, at=at))
+        ordered = question.second.order(
+            [candidate for candidate, _ in shown],
+            query=question.query,
+            texts=[compose(record).line for _, record in shown],
+        )
+        return [*ordered, *candidates[most:]]
 
     def _hits(
         self,
@@ -214,22 +246,34 @@ class Recaller:
         hits: list[Hit] = []
         for start in range(0, len(candidates), question.k):
             batch = candidates[start : start + question.k]
-            records = self._read(batch, traits)
-            for candidate in batch:
-                record = self._as_of(records.get(candidate.key), candidate, question)
-                if record is not None and self._may_see(record, question, at=at):
-                    hits.append(
-                        Hit.model_validate(  # quicker than `model_construct`, which is a loop in Python
-                            {
-                                **record.__dict__,
-                                "score": round(candidate.score, 6),
-                                "why": candidate.why() if question.explain else None,
-                            }
-                        )
+            for candidate, record in self._confirmed(question, batch, traits, at=at):
+                hits.append(
+                    Hit.model_validate(  # quicker than `model_construct`, which is a loop in Python
+                        {
+                            **record.__dict__,
+                            "score": round(candidate.score, 6),
+                            "why": candidate.why() if question.explain else None,
+                        }
                     )
+                )
                 if len(hits) == question.k:
                     return hits
         return hits
+
+    def _confirmed(
+        self,
+        question: Question,
+        candidates: Sequence[Candidate],
+        traits: Mapping[str, Traits],
+        *,
+        at: datetime,
+    ) -> Iterator[tuple[Candidate, Record]]:
+        """The candidates that SQL lets this caller see, each with its record."""
+        records = self._read(candidates, traits)
+        for candidate in candidates:
+            record = self._as_of(records.get(candidate.key), candidate, question)
+            if record is not None and self._may_see(record, question, at=at):
+                yield candidate, record
 
     def _read(self, candidates: Sequence[Candidate], traits: Mapping[str, Traits]) -> dict[str, Record]:
         """The candidates' records by key: those that ranking has read already, and the others from SQL."""

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import JsonValue
 from uuid_utils.compat import uuid7
 
+from memsdk.errors import RerankerError
 from memsdk.evaluation.measures import DEPTH
 from memsdk.evaluation.sets import Asked, EvaluationSet, Item
 from memsdk.filters import Range
@@ -22,6 +23,7 @@ from memsdk.models import Draft, Kind, Scope, Task
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
 from memsdk.reranking import DEFAULT, Ordering
+from memsdk.secondstage import SecondStage
 from memsdk.toolformats.reading import read_tools
 from memsdk.tools import drafts_of_tools
 
@@ -55,8 +57,20 @@ def fill(memory: Memory, data: EvaluationSet) -> dict[UUID, str]:
     return written
 
 
-def ask(memory: Memory, query: Asked, *, task: Task, ordering: Ordering, ids: dict[UUID, str]) -> Found:
-    """The first hits for one query. Nothing is logged."""
+def ask(
+    memory: Memory,
+    query: Asked,
+    *,
+    task: Task,
+    ordering: Ordering,
+    ids: dict[UUID, str],
+    second: SecondStage | None = None,
+) -> Found:
+    """The first hits for one query. Nothing is logged.
+
+    Raises:
+        RerankerError: the second stage failed, so that the first would be measured in its place.
+    """
     question = Question(
         query=query.query,
         scope=Scope(user_id=query.group),
@@ -65,12 +79,18 @@ def ask(memory: Memory, query: Asked, *, task: Task, ordering: Ordering, ids: di
         where=None if query.before is None else Range(field="order", lt=query.before),
         history=query.history,
         ordering=ordering,
+        second=second,
+        explain=second is not None,
     )
-    recall: Recall
-    if question.kinds == (Kind.TOOL,) and ordering == DEFAULT:  # the shelf's own search is what users get
-        recall = memory.tools.recall(query.query, k=DEPTH, user_id=query.group)
-    else:
-        recall, _ = memory._parts.recaller.recall(question, id=uuid7())  # noqa: SLF001 -- with an ordering of our own
+    if question.kinds == (Kind.TOOL,) and ordering == DEFAULT and second is None:
+        found = memory.tools.recall(
+            query.query, k=DEPTH, user_id=query.group
+        )  # the shelf's own is what users get
+        return found, [ids.get(hit.id) for hit in found]
+    recall, _ = memory._parts.recaller.recall(question, id=uuid7())  # noqa: SLF001 -- with an ordering of our own
+    trouble = next((hit.why.reranker_error for hit in recall if hit.why and hit.why.reranker_error), None)
+    if trouble is not None:
+        raise RerankerError(f"{query.id}: {trouble}")
     return recall, [ids.get(hit.id) for hit in recall]
 
 
