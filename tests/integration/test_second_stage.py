@@ -87,6 +87,23 @@ def test_what_the_index_still_holds_of_a_forgotten_record_is_not_shown(
     assert sorted(reranker.asked[0][1]) == ["The dog of ana ran.", "The dog of ben ran."]
 
 
+def test_what_is_forgotten_while_it_thinks_is_no_hit(open_memory: Open) -> None:
+    """A language model takes seconds, in which a user may have been erased."""
+
+    class Forgetful(Longest):
+        """Forgets what it is shown."""
+
+        def score(self, query: str, texts: Sequence[str]) -> list[float]:
+            """After the candidates were read, before the hits are."""
+            memory.forget(kept.id)
+            return super().score(query, texts)
+
+    memory = open_memory(reranker=Forgetful())
+    kept = memory.remember("The dog ran.")
+    memory.remember("The dog sat.")
+    assert [hit.text for hit in memory.recall("The dog ran")] == ["The dog sat."]
+
+
 def test_it_sees_whole_lines_and_no_more_candidates_than_it_is_allowed(open_memory: Open) -> None:
     """Its time grows with every text; a date that is not shown can't be found."""
     reranker = Longest()
