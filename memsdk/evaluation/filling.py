@@ -120,7 +120,8 @@ def _solved(item: Item) -> dict[str, JsonValue]:
     if given is None or output is None:
         return {}
     instruction = item.text.partition(given)[0].strip()
-    return {"input": given, "output": output} | ({"instruction": instruction} if instruction else {})
+    parts: dict[str, JsonValue] = {"input": given, "output": output}
+    return parts | ({"instruction": instruction} if instruction else {})
 
 
 def _text(item: Item, field: str) -> str | None:

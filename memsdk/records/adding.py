@@ -105,11 +105,11 @@ def _look_up(
     ):
         unique = list(dict.fromkeys(keys))
         for start in range(0, len(unique), BATCH):
-            for row in statement.run(batch.connection, unique[start : start + BATCH]):
-                record = plain_record(row)
+            for found_row in statement.run(batch.connection, unique[start : start + BATCH]):
+                record = plain_record(found_row)
                 if statement is _EXTERNAL or not _expired(record, batch.now):
                     batch.by_id.setdefault(record.id, record)
-                    found[cast("bytes", row[-1])] = record.id
+                    found[cast("bytes", found_row[-1])] = record.id
 
 
 def _one(batch: _Batch, draft: Draft, content: bytes, external: bytes | None) -> Written:

@@ -76,7 +76,8 @@ def take(connection: Connection, which: str, count: int) -> range:
 
 def take_both(connection: Connection, *, texts: int, seqs: int) -> tuple[range, range]:
     """The next ids of texts and of outbox entries, in one statement."""
-    last = cast("dict[str, int]", dict(_TAKE_BOTH.run(connection, {"texts": texts, "seqs": seqs})))
+    rows = _TAKE_BOTH.run(connection, {"texts": texts, "seqs": seqs})
+    last = {name: cast("int", value) for name, value in rows}
     return range(last["text"] - texts + 1, last["text"] + 1), range(last["seq"] - seqs + 1, last["seq"] + 1)
 
 

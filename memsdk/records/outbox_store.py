@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from memsdk.ports import Change, Indexable
 from memsdk.records import ledger
 from memsdk.records.clients import Clients
-from memsdk.records.database import Database
+from memsdk.records.database import Database, SqlValue
 from memsdk.records.driven import LookUp, Statement
 from memsdk.records.rows import BATCH, batches
 from memsdk.records.schema import counters, outbox, records, spaces
@@ -90,7 +90,9 @@ class SqlOutbox:
             return []
         with self._database.write(durable=False) as connection:
             current = _current_seqs(connection, [change.record for change in changes])
-            again, marks, counts = [], [], []
+            again: list[Change] = []
+            marks: list[dict[str, SqlValue]] = []
+            counts: list[dict[str, SqlValue]] = []
             for change, state, parts in zip(changes, states, points, strict=True):
                 if current.get(change.record) != (state.seq if state.revisions else None):
                     again.append(change)
