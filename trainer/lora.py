@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,12 +56,13 @@ class LoraResult:
 
 
 class Encoder:
-    """A TransformerEmbedder's encoder with gradients: token ids in, unit vectors out."""
+    """A TransformerEmbedder's encoder with gradients, on the model's device: token ids in, unit vectors out."""
 
     def __init__(
         self, embedder: TransformerEmbedder, model: nn.Module, *, task: Task, max_tokens: int
     ) -> None:
         self.model = model
+        self.device = next(model.parameters()).device
         self._embedder, self._task = embedder, task
         self._longest = min(max_tokens, embedder.spec.max_tokens)
         self._modes = embedder.spec.pooling.split("+")
@@ -78,7 +80,10 @@ class Encoder:
         for row, one in enumerate(ids):
             padded[row, : len(one)] = torch.tensor(one)
             mask[row, : len(one)] = 1
-        states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state
+        padded, mask = padded.to(self.device), mask.to(self.device)
+        on_gpu = self.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext():
+            states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state
         return normalize(pool(states.float(), mask, modes=self._modes), dim=1)
 
 
@@ -89,6 +94,7 @@ def fit_lora(
     embedder: Embedder,
     task: Task,
     settings: LoraSettings,
+    device: str = "cpu",
     budget_s: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> LoraResult:
@@ -97,6 +103,7 @@ def fit_lora(
     Args:
         problem: the queries' vectors by the base encoder, their candidates, and the stored vectors.
         texts: the queries themselves, in the same order, without prefix.
+        device: where it is computed, in bfloat16 where autocast finds that safe on a GPU.
         budget_s: stop after so many seconds, with the best found by then.
 
     Raises:
@@ -108,7 +115,7 @@ def fit_lora(
         )
     began = time.monotonic()
     torch.manual_seed(settings.seed)
-    model = _adapted(embedder.model, settings)
+    model = _adapted(embedder.model, settings).to(device)
     encoder = Encoder(embedder, model, task=task, max_tokens=settings.max_tokens)
     ids = encoder.tokens(texts)
     learnt, aside = split(problem, seed=settings.seed)
@@ -136,7 +143,7 @@ def fit_lora(
     with torch.no_grad():
         for parameter, value in zip(trained, best, strict=True):
             parameter.copy_(value)
-    merged = model.merge_and_unload().eval()
+    merged = model.merge_and_unload().eval().cpu()
     return LoraResult(model=merged, curve=tuple(curve), passes=best_pass, seconds=time.monotonic() - began)
 
 
@@ -178,12 +185,17 @@ def _adapted(base: nn.Module, settings: LoraSettings) -> LoraModel:
     from peft import LoraConfig
     from peft.tuners.lora import LoraModel
 
-    last = {name.rpartition(".")[2] for name, module in base.named_modules() if isinstance(module, nn.Linear)}
     config = LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, bias="none",
-        target_modules=[name for name in TARGETS if name in last] or "all-linear",
+        target_modules=_targets(base, settings),
     )  # fmt: skip
     return LoraModel(copy.deepcopy(base).float().train(), config, "default")
+
+
+def _targets(base: nn.Module, settings: LoraSettings) -> list[str] | str:
+    last = {name.rpartition(".")[2] for name, module in base.named_modules() if isinstance(module, nn.Linear)}
+    attention = [name for name in TARGETS if name in last]
+    return attention if attention and settings.layers == "attention" else "all-linear"
 
 
 def _one_pass(
@@ -203,6 +215,7 @@ def _one_pass(
     places, keys = draw_keys(
         problem, learnt, negatives=settings.negatives, most=settings.most_keys, generator=generator
     )
+    keys = keys.to(encoder.device)
     total, done = 0.0, 0
     encoder.model.train()
     for start in range(0, len(order), settings.batch):
@@ -223,17 +236,18 @@ def _one_pass(
 
 
 def _quality(problem: Problem, numbers: Sequence[int], encoder: Encoder, ids: Sequence[list[int]]) -> float:
-    return whole_quality(_embed(encoder, [ids[number] for number in numbers]), problem.part(numbers))
+    return whole_quality(embed_queries(encoder, [ids[number] for number in numbers]), problem.part(numbers))
 
 
-def _embed(encoder: Encoder, ids: Sequence[list[int]], *, batch: int = 32) -> Vectors:
+def embed_queries(encoder: Encoder, ids: Sequence[list[int]], *, batch: int = 32) -> Vectors:
+    """[n, d] float32 vectors without gradients and without dropout, in the order given."""
     encoder.model.eval()
     order = sorted(range(len(ids)), key=lambda number: len(ids[number]))
     vectors: dict[int, Vectors] = {}
     with torch.inference_mode():
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            vectors.update(zip(some, encoder([ids[number] for number in some]).numpy(), strict=True))
+            vectors.update(zip(some, encoder([ids[number] for number in some]).cpu().numpy(), strict=True))
     return np.stack([vectors[number] for number in range(len(ids))])
 
 

@@ -7,7 +7,7 @@ did best on queries kept aside is the one that is used, the identity among them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,8 @@ ASIDE = 0.15
 
 Aside are answers and not queries alone: what is asked next is mostly about records that no feedback has named yet.
 """
+FEWEST_ASIDE = 5
+"""Queries; with fewer nothing is kept aside."""
 PATIENCE = 8
 """Passes without a better figure before it ends."""
 
@@ -123,14 +125,45 @@ def _fit_one(
 
 
 def split(problem: Problem, *, seed: int) -> tuple[list[int], list[int]]:
-    """The queries to learn from and those kept aside, which ask for other keys; none where they are too few."""
-    answers = sorted({place for example in problem.examples for place in example.relevant})
-    order = np.random.default_rng(seed).permutation(len(answers)).tolist()
-    kept = {answers[at] for at in order[: round(len(answers) * ASIDE)]}
-    aside = [n for n, example in enumerate(problem.examples) if example.relevant and example.relevant <= kept]
-    learnt = [n for n, example in enumerate(problem.examples) if not example.relevant & kept]
+    """The queries to learn from and those kept aside, which share no answer with them; none where they are too few.
+
+    Queries that share answers go together, however long the chain from one to the other.
+    """
+    groups = _linked([example.relevant for example in problem.examples])
+    most = round(len(problem.examples) * ASIDE)
+    aside: list[int] = []
+    for at in np.random.default_rng(seed).permutation(len(groups)).tolist():
+        if len(aside) + len(groups[at]) <= most:
+            aside += groups[at]
+    kept = set(aside)
+    learnt = [number for number in range(len(problem.examples)) if number not in kept]
     everything = list(range(len(problem.examples)))
-    return (learnt, aside) if len(aside) >= 5 and learnt else (everything, [])
+    return (learnt, sorted(aside)) if len(aside) >= FEWEST_ASIDE and learnt else (everything, [])
+
+
+def _linked(answers: Sequence[Collection[int]]) -> list[list[int]]:
+    """The numbers of the queries in groups that have no answer in common with another group.
+
+    >>> _linked([{1, 2}, {3}, {2, 4}, {5}])
+    [[0, 2], [1], [3]]
+    """
+    parent = list(range(len(answers)))
+
+    def root(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]
+            number = parent[number]
+        return number
+
+    first: dict[int, int] = {}
+    for number, some in enumerate(answers):
+        for answer in some:
+            parent[root(number)] = root(first.setdefault(answer, number))
+    groups: dict[int, list[int]] = {}
+    for number, some in enumerate(answers):
+        if some:
+            groups.setdefault(root(number), []).append(number)
+    return list(groups.values())
 
 
 def batch_loss(
@@ -152,8 +185,9 @@ def batch_loss(
         places: which keys of the problem these are.
     """
     own = [problem.examples[number].candidates for number in numbers]
+    device = queries.device
     offsets = torch.tensor([0, *np.cumsum([len(each) for each in own]).tolist()])
-    columns = torch.from_numpy(problem.keys[np.concatenate(own)])
+    columns = torch.from_numpy(problem.keys[np.concatenate(own)]).to(device)
     scores = torch.cat([queries @ columns.T, queries @ keys.T], dim=1) / temperature
     seen = problem.visible(numbers)
     seen[np.repeat(np.arange(len(own)), [len(each) for each in own]), np.concatenate(own)] = False
@@ -164,10 +198,10 @@ def batch_loss(
     rewards = torch.from_numpy(np.concatenate([problem.examples[number].rewards for number in numbers]))
     return graded_distillation(
         scores,
-        rewards,
-        offsets,
+        rewards.to(device),
+        offsets.to(device),
         reward_temperature=reward_temperature,
-        mask=~torch.cat([mine, others], dim=1),
+        mask=~torch.cat([mine, others], dim=1).to(device),
     )
 
 

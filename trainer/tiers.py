@@ -29,12 +29,17 @@ class ResidualSettings:
     seed: int = 0
 
 
+Layers = Literal["attention", "all"]
+"""Which linear layers get low-rank factors: attention's projections to queries, keys and values, or every one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraSettings:
     """How the query encoder is adapted. The figures behind the defaults are in docs/training.md."""
 
     rank: int = 16
     alpha: int = 32
+    layers: Layers = "attention"
     dropout: float = 0.05
     temperature: float = 0.02
     reward_temperature: float = 0.3

@@ -100,6 +100,22 @@ def test_the_same_seed_gives_the_same_map() -> None:
     assert (one.down == other.down).all()
 
 
+def test_what_is_kept_aside_shares_no_answer_with_what_is_learnt() -> None:
+    """A step chosen on answers that were learnt is the step that knows them by heart."""
+    problem = rotated(queries=60, keys=60)
+    chained = tuple(
+        replace(each, relevant=frozenset({number, number + 1} if number % 3 else {number}))
+        for number, each in enumerate(problem.examples)
+    )
+    learnt, aside = split(replace(problem, examples=chained), seed=0)
+    right = [set().union(*(chained[number].relevant for number in some)) for some in (learnt, aside)]
+    assert not right[0] & right[1]
+    assert sorted([*learnt, *aside]) == list(range(60))
+    assert len(aside) == 9
+    one_group = tuple(replace(each, relevant=frozenset({0})) for each in problem.examples)
+    assert split(replace(problem, examples=one_group), seed=0) == (list(range(60)), [])
+
+
 def test_bags_are_averaged_as_maps() -> None:
     """Factors of two maps can't be averaged, only what they do: a mean of U and of V is neither map, nor between them."""
     problem, settings = rotated(), replace(SETTINGS, passes=2, bags=2)
