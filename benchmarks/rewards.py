@@ -83,9 +83,8 @@ def main(arguments: list[str]) -> dict[str, object]:
     jobs += [(name, None, 0) for name in names]
     found = list(_mapped(options, _train, [(options, *job) for job in jobs]))
     _say(began, f"{len(jobs) - len(names)} trainings")
-    helped = {
-        one.name: _helped(options, one, [each for each in found if each.name == one.name]) for one in sets
-    }
+    judging = [(options, name, [each for each in found if each.name == name]) for name in names]
+    helped = dict(zip(names, _mapped(options, _helped, judging), strict=True))
     _say(began, "judged by the language model")
     tables = {one.name: _table(one.name, found, helped[one.name], seeds=options.seeds) for one in sets}
     device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU, 1 thread"
@@ -223,9 +222,11 @@ def judged(options: argparse.Namespace, one: TaskSet) -> list[Question]:
 
 
 def _helped(
-    options: argparse.Namespace, one: TaskSet, found: Sequence[Trained]
+    options: argparse.Namespace, name: str, found: Sequence[Trained]
 ) -> dict[tuple[tuple[str, str], int], list[float]]:
     """By arm and seed, of each question: the output's log-probability a token with the first hit, less that without."""
+    torch.set_num_threads(1)
+    one = read_set(options.data, name)
     asked, model = judged(options, one), _language_model(options)
     template, scorer = TEMPLATES[one.task], CachedScorer(model, MemoryCache())
     without: list[float] = []

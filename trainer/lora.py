@@ -10,8 +10,8 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +25,16 @@ from memsdk.embedding.transformer import TransformerEmbedder, pool
 from memsdk.errors import InvalidInputError
 from memsdk.models import Side, Task
 from memsdk.ports import Embedder
+from memsdk.trainer.loop import rate_at
 from memsdk.trainer.problem import Problem
-from memsdk.trainer.residual import batch_loss, draw_keys, split, whole_quality
+from memsdk.trainer.residual import (
+    STRENGTHS,
+    batch_loss,
+    draw_places,
+    negative_places,
+    split,
+    whole_quality,
+)
 from memsdk.trainer.tiers import LoraSettings
 
 if TYPE_CHECKING:
@@ -123,7 +131,9 @@ def fit_lora(
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.01)
     steps = settings.passes * math.ceil(len(learnt) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, settings.warm_up))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate_at(step, steps=steps, warm_up=settings.warm_up)
+    )
     best_quality, best_pass, best = _quality(problem, judge, encoder, ids), 0, _copied(trained)
     curve = [(float("nan"), best_quality)]
     generator = torch.Generator().manual_seed(settings.seed)
@@ -132,12 +142,15 @@ def fit_lora(
             problem, learnt, encoder=encoder, ids=ids, optimizing=(optimizer, schedule), settings=settings,
             generator=generator, deadline=None if budget_s is None else began + budget_s,
         )  # fmt: skip
-        quality = _quality(problem, judge, encoder, ids)
-        curve.append((loss, quality))
+        tried = []
+        for share in STRENGTHS:
+            with _weakened(model, share):
+                tried.append(_quality(problem, judge, encoder, ids))
+                if tried[-1] > best_quality:
+                    best_quality, best_pass, best = tried[-1], number, _copied(trained)
+        curve.append((loss, max(tried)))
         if progress is not None:
-            progress(f"pass {number}: loss {loss:.4f}, nDCG aside {quality:.4f} (base {curve[0][1]:.4f})")
-        if quality > best_quality:
-            best_quality, best_pass, best = quality, number, _copied(trained)
+            progress(f"pass {number}: loss {loss:.4f}, nDCG aside {max(tried):.4f} (base {curve[0][1]:.4f})")
         if budget_s is not None and time.monotonic() - began > budget_s:
             break
     with torch.no_grad():
@@ -212,10 +225,12 @@ def _one_pass(
     """Every query once, in random order; returns the mean loss of those that were reached before the deadline."""
     optimizer, schedule = optimizing
     order = [learnt[at] for at in torch.randperm(len(learnt), generator=generator).tolist()]
-    places, keys = draw_keys(
-        problem, learnt, negatives=settings.negatives, most=settings.most_keys, generator=generator
+    places = draw_places(
+        negative_places(problem, learnt, negatives=settings.negatives),
+        most=settings.most_keys,
+        generator=generator,
     )
-    keys = keys.to(encoder.device)
+    keys = torch.from_numpy(problem.keys[places]).to(encoder.device)
     total, done = 0.0, 0
     encoder.model.train()
     for start in range(0, len(order), settings.batch):
@@ -251,9 +266,18 @@ def embed_queries(encoder: Encoder, ids: Sequence[list[int]], *, batch: int = 32
     return np.stack([vectors[number] for number in range(len(ids))])
 
 
-def _rate(step: int, steps: int, warm_up: float) -> float:
-    rising = max(1, round(steps * warm_up))
-    return min((step + 1) / rising, max(0.0, (steps - step) / max(1, steps - rising)))
+@contextmanager
+def _weakened(model: nn.Module, share: float) -> Iterator[None]:
+    """Within it, the learnt change of every layer is this share of what it was."""
+    ups = [parameter for name, parameter in model.named_parameters() if "lora_B" in name]
+    kept = _copied(ups)
+    with torch.no_grad():
+        for parameter in ups:
+            parameter.mul_(share)
+    yield
+    with torch.no_grad():
+        for parameter, value in zip(ups, kept, strict=True):
+            parameter.copy_(value)
 
 
 def _copied(parameters: Sequence[nn.Parameter]) -> list[Tensor]:

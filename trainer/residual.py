@@ -1,7 +1,7 @@
-"""T0: a residual map on the query vector, q' = norm(q + U V q), fitted in seconds on stored vectors.
+"""T0: a linear residual map on the query vector, q' = norm(q + A q), fitted in seconds on stored vectors.
 
-U starts at zero, so that the map starts as the identity; the penalty on U and V pulls it back there; and the step that
-did best on queries kept aside is the one that is used, the identity among them.
+A starts at zero, so that the map starts as the identity; the penalty on A pulls it back there; and the step and the
+strength that did best on queries kept aside are the ones that are used, the identity among them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from memsdk.trainer.loop import rate_at
 from memsdk.trainer.losses.graded import graded_distillation
 from memsdk.trainer.metrics import ndcg_at
 from memsdk.trainer.problem import Problem
@@ -23,6 +24,8 @@ from memsdk.trainer.tiers import Negatives, ResidualSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from memsdk.trainer.problem import Places
 
     Vectors = NDArray[np.float32]
 
@@ -33,17 +36,21 @@ Aside are answers and not queries alone: what is asked next is mostly about reco
 """
 FEWEST_ASIDE = 5
 """Queries; with fewer nothing is kept aside."""
+MOST_ASIDE = 400
+"""Queries: more would not choose better, and each pass is measured on them."""
 PATIENCE = 8
 """Passes without a better figure before it ends."""
+STRENGTHS = (1.0, 0.5)
+"""Shares of the learnt change that are tried after each pass: half of it often holds better for new answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidualMap:
-    """The two factors of the map, and how it was found.
+    """The map in two factors, as it is stored, and how it was found.
 
     Attributes:
-        down: V, [bags x r, d].
-        up: U, [d, bags x r].
+        down: V, [r, d].
+        up: U, [d, r]; A = U V.
         curve: of each pass of the first map, its mean loss and nDCG on the queries kept aside; the first is the identity's.
         passes: the most passes that a map's chosen step had; 0 is the identity.
     """
@@ -53,6 +60,15 @@ class ResidualMap:
     curve: tuple[tuple[float, float], ...]
     passes: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """One map: A [d, d], and how it was found."""
+
+    weight: Tensor
+    curve: tuple[tuple[float, float], ...]
+    passes: int
 
 
 def fit_residual(
@@ -77,9 +93,10 @@ def fit_residual(
         until = None if budget_s is None else began + budget_s * (number + 1) / settings.bags
         own = replace(settings, seed=settings.seed + 1_000 * number)
         maps.append(_fit_one(problem, settings=own, deadline=until, progress=progress))
+    weight = torch.stack([each.weight for each in maps]).mean(0).numpy()
     return ResidualMap(
-        down=np.concatenate([each.down for each in maps]),
-        up=(np.concatenate([each.up for each in maps], axis=1) / len(maps)).astype(np.float32),
+        down=np.eye(len(weight), dtype=np.float32),
+        up=weight,
         curve=maps[0].curve,
         passes=max(each.passes for each in maps),
         seconds=time.monotonic() - began,
@@ -92,36 +109,44 @@ def _fit_one(
     settings: ResidualSettings,
     deadline: float | None,
     progress: Callable[[str], None] | None,
-) -> ResidualMap:
+) -> _Fit:
     """One map, with its own answers kept aside."""
-    began = time.monotonic()
     generator = torch.Generator().manual_seed(settings.seed)
     dims = problem.queries.shape[1]
     learnt, aside = split(problem, seed=settings.seed)
-    down = torch.randn(settings.rank, dims, generator=generator) * dims**-0.5
-    up = torch.zeros(dims, settings.rank)
-    for factor in (down, up):
-        factor.requires_grad_(True)
-    optimizer = torch.optim.AdamW([down, up], lr=settings.learning_rate, weight_decay=0.0)
+    weight = torch.zeros(dims, dims, requires_grad=True)
+    optimizer = torch.optim.Adam([weight], lr=settings.learning_rate)
+    size = max(8, min(settings.batch, len(learnt) // 12))
+    steps = max(1, min(len(learnt), settings.most_queries) // size)  # a pass
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate_at(step, steps=max(1, settings.passes) * steps, warm_up=settings.warm_up)
+    )
     judge = problem.part(aside or learnt)
-    best = (_quality(judge, down, up), 0, down.detach().clone(), up.detach().clone())
+    best = (_quality(judge, weight), 0, weight.detach().clone())
     curve = [(float("nan"), best[0])]
+    places = negative_places(problem, learnt, negatives=settings.negatives)
     for number in range(1, settings.passes + 1):
-        loss = _one_pass(
-            problem, learnt, factors=(down, up), optimizer=optimizer, settings=settings, generator=generator
-        )
-        quality = _quality(judge, down, up)
-        curve.append((loss, quality))
+        order = torch.randperm(len(learnt), generator=generator).tolist()
+        loss = 0.0
+        for step in range(steps):
+            numbers = [learnt[at] for at in order[step * size : (step + 1) * size]]
+            drawn = draw_places(places, most=settings.most_keys, generator=generator)
+            loss += _step(
+                problem, numbers, weight=weight, optimizer=optimizer, places=drawn, settings=settings
+            )
+            schedule.step()
+        tried = [(_quality(judge, share * weight), share) for share in STRENGTHS]
+        quality, share = max(tried)
+        curve.append((loss / steps, quality))
         if quality > best[0]:
-            best = (quality, number, down.detach().clone(), up.detach().clone())
+            best = (quality, number, share * weight.detach())
         if progress is not None:
-            progress(f"pass {number}: loss {loss:.4f}, nDCG aside {quality:.4f} (identity {curve[0][1]:.4f})")
+            progress(
+                f"pass {number}: loss {loss / steps:.4f}, nDCG aside {quality:.4f} (identity {curve[0][1]:.4f})"
+            )
         if number - best[1] >= PATIENCE or (deadline is not None and time.monotonic() > deadline):
             break
-    return ResidualMap(
-        down=best[2].numpy(), up=best[3].numpy(), curve=tuple(curve), passes=best[1],
-        seconds=time.monotonic() - began,
-    )  # fmt: skip
+    return _Fit(weight=best[2], curve=tuple(curve), passes=best[1])
 
 
 def split(problem: Problem, *, seed: int) -> tuple[list[int], list[int]]:
@@ -130,7 +155,7 @@ def split(problem: Problem, *, seed: int) -> tuple[list[int], list[int]]:
     Queries that share answers go together, however long the chain from one to the other.
     """
     groups = _linked([example.relevant for example in problem.examples])
-    most = round(len(problem.examples) * ASIDE)
+    most = min(round(len(problem.examples) * ASIDE), MOST_ASIDE)
     aside: list[int] = []
     for at in np.random.default_rng(seed).permutation(len(groups)).tolist():
         if len(aside) + len(groups[at]) <= most:
@@ -172,36 +197,40 @@ def batch_loss(
     numbers: Sequence[int],
     *,
     keys: Tensor,
-    places: Sequence[int],
+    places: Places,
     temperature: float,
     reward_temperature: float,
 ) -> Tensor:
-    """Graded distillation of these queries against their own candidates and all keys; see `losses.graded`.
+    """Graded distillation of these queries against their own candidates and other keys; see `losses.graded`.
+
+    A query's own candidates, the right ones among them, are never others of it; nor are keys that it may not find.
 
     Args:
         queries: [b, d] unit vectors, with gradients.
         numbers: which of the problem's queries they are.
         keys: [m', d] the negatives.
-        places: which keys of the problem these are.
+        places: [m'] which keys of the problem these are, each once.
     """
-    own = [problem.examples[number].candidates for number in numbers]
     device = queries.device
-    offsets = torch.tensor([0, *np.cumsum([len(each) for each in own]).tolist()])
+    own = [problem.examples[number].candidates for number in numbers]
+    sizes = [len(each) for each in own]
+    offsets = torch.tensor([0, *np.cumsum(sizes).tolist()])
     columns = torch.from_numpy(problem.keys[np.concatenate(own)]).to(device)
     scores = torch.cat([queries @ columns.T, queries @ keys.T], dim=1) / temperature
-    seen = problem.visible(numbers)
-    seen[np.repeat(np.arange(len(own)), [len(each) for each in own]), np.concatenate(own)] = False
-    others = torch.from_numpy(seen[:, list(places)])
-    mine = torch.zeros(len(own), int(offsets[-1]), dtype=torch.bool)
-    for row in range(len(own)):
-        mine[row, offsets[row] : offsets[row + 1]] = True  # others' candidates are among the keys already
+    seen = problem.visible(numbers, places)
+    column_of = np.full(len(problem.keys), -1)
+    column_of[places] = np.arange(len(places))
+    mine = column_of[np.concatenate(own)]
+    seen[np.repeat(np.arange(len(own)), sizes)[mine >= 0], mine[mine >= 0]] = False
+    rows = torch.arange(len(own))[:, None]
+    is_own = torch.repeat_interleave(torch.arange(len(own)), torch.tensor(sizes))[None] == rows
     rewards = torch.from_numpy(np.concatenate([problem.examples[number].rewards for number in numbers]))
     return graded_distillation(
         scores,
         rewards.to(device),
         offsets.to(device),
         reward_temperature=reward_temperature,
-        mask=~torch.cat([mine, others], dim=1).to(device),
+        mask=~torch.cat([is_own, torch.from_numpy(seen)], dim=1).to(device),
     )
 
 
@@ -234,61 +263,53 @@ def whole_quality(queries: Vectors, problem: Problem) -> float:
     return float(np.mean(figures))
 
 
-def _one_pass(
-    problem: Problem,
-    learnt: Sequence[int],
-    *,
-    factors: tuple[Tensor, Tensor],
-    optimizer: torch.optim.Optimizer,
-    settings: ResidualSettings,
-    generator: torch.Generator,
-) -> float:
-    """Every query once, in random order; returns the mean loss."""
-    down, up = factors
-    order = [learnt[at] for at in torch.randperm(len(learnt), generator=generator).tolist()]
-    places, keys = draw_keys(
-        problem, learnt, negatives=settings.negatives, most=settings.most_keys, generator=generator
-    )
-    total = 0.0
-    size = max(8, min(settings.batch, len(order) // 12))
-    for start in range(0, len(order), size):
-        numbers = order[start : start + size]
-        moved = apply(torch.from_numpy(problem.queries[numbers]), down, up)
-        loss = batch_loss(
-            moved, problem, numbers, keys=keys, places=places, temperature=settings.temperature,
-            reward_temperature=settings.reward_temperature,
-        )  # fmt: skip
-        total += float(loss.detach()) * len(numbers)
-        optimizer.zero_grad()
-        (loss + settings.penalty * (down.square().sum() + up.square().sum())).backward()  # type: ignore[no-untyped-call]  # torch
-        optimizer.step()
-    return total / len(order)
-
-
-def draw_keys(
-    problem: Problem, learnt: Sequence[int], *, negatives: Negatives, most: int, generator: torch.Generator
-) -> tuple[list[int], Tensor]:
-    """The keys that serve as negatives in one pass, at most so many, and their places."""
+def negative_places(problem: Problem, learnt: Sequence[int], *, negatives: Negatives) -> Places:
+    """The keys that may serve as negatives of the learnt queries; never the answers of those kept aside."""
     aside: set[int] = set().union(*(example.relevant for example in problem.examples))
     aside -= set().union(*(problem.examples[number].relevant for number in learnt))
-    if negatives == "all":
-        wanted = [place for place in range(len(problem.keys)) if place not in aside]
-    else:
-        named = set().union(*(problem.examples[number].candidates.tolist() for number in learnt))
-        wanted = sorted(named - aside)
-    if len(wanted) > most:
-        drawn = torch.randperm(len(wanted), generator=generator)[:most].tolist()
-        wanted = [wanted[at] for at in sorted(drawn)]
-    return wanted, torch.from_numpy(problem.keys[wanted])
+    named = (
+        set(range(len(problem.keys)))
+        if negatives == "all"
+        else set().union(*(problem.examples[number].candidates.tolist() for number in learnt))
+    )
+    return np.array(sorted(named - aside), np.int64)
 
 
-def apply(queries: Tensor, down: Tensor, up: Tensor) -> Tensor:
+def draw_places(places: Places, *, most: int, generator: torch.Generator) -> Places:
+    """At most so many of the places."""
+    if len(places) <= most:
+        return places
+    return np.sort(places[torch.randperm(len(places), generator=generator)[:most].numpy()])
+
+
+def apply(queries: Tensor, weight: Tensor) -> Tensor:
     """The map: [n, d] unit vectors to [n, d] unit vectors."""
-    moved: Tensor = normalize(queries + (queries @ down.T) @ up.T, dim=1)
+    moved: Tensor = normalize(queries + queries @ weight.T, dim=1)
     return moved
 
 
-def _quality(problem: Problem, down: Tensor, up: Tensor) -> float:
+def _step(
+    problem: Problem,
+    numbers: Sequence[int],
+    *,
+    weight: Tensor,
+    optimizer: torch.optim.Optimizer,
+    places: Places,
+    settings: ResidualSettings,
+) -> float:
+    """One step of the optimizer; returns the loss without the penalty."""
+    loss = batch_loss(
+        apply(torch.from_numpy(problem.queries[numbers]), weight), problem, numbers,
+        keys=torch.from_numpy(problem.keys[places]), places=places, temperature=settings.temperature,
+        reward_temperature=settings.reward_temperature,
+    )  # fmt: skip
+    optimizer.zero_grad()
+    (loss + settings.penalty * weight.square().sum()).backward()  # type: ignore[no-untyped-call]  # torch
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _quality(problem: Problem, weight: Tensor) -> float:
     with torch.inference_mode():
-        moved = apply(torch.from_numpy(problem.queries), down.detach(), up.detach())
+        moved = apply(torch.from_numpy(problem.queries), weight.detach())
     return whole_quality(moved.numpy(), problem)
