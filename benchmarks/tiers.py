@@ -7,38 +7,21 @@ train questions, as a store's is on its feedback, and judged on its dev question
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import multiprocessing
-import random
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from benchmarks.protocol import Taught, guard, interval, mine, ndcg_10, taught
-from benchmarks.tasks import DATA, MEASURED_ONLY, NAMES, Question, TaskSet, packaged, read_set
-from memsdk.embedding.adapters import ResidualEmbedder
-from memsdk.embedding.loading import load_embedder
-from memsdk.embedding.runtime import Runtime
-from memsdk.embedding.transformer import TransformerEmbedder
-from memsdk.testing.embedders import HashingEmbedder
-from memsdk.trainer.encoder import TrainableEncoder
-from memsdk.trainer.lora import Encoder, embed_queries, fit_lora
-from memsdk.trainer.problem import SHARED, Example, Problem, targets
-from memsdk.trainer.residual import fit_residual
-from memsdk.trainer.rows import Candidate, Row
+from benchmarks.adapters import fit_adapter, prepare
+from benchmarks.protocol import interval
+from benchmarks.tasks import DATA, MEASURED_ONLY, NAMES
 from memsdk.trainer.tiers import LoraSettings, ResidualSettings
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Vectors = NDArray[np.float32]
 
 Found = TypeVar("Found")
 T2_GAIN = 0.217
@@ -46,25 +29,10 @@ T2_GAIN = 0.217
 NEEDED = {"t0": 1 / 6, "t1": 1 / 2}
 MOST_SECONDS = 60.0
 """Of CPU time, of T0's longest fit."""
-TOKENS = 256  # the packaged model's longest text
 UNITS = tuple(
     (name, *MEASURED_ONLY) if name == "chat/beam" else (name,) for name in NAMES if name not in MEASURED_ONLY
 )
 """The sets that share an adapter; it is fitted on the first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """One set with the untrained model's vectors: of its documents, and of the questions that teach, choose and judge."""
-
-    data: TaskSet
-    asked: dict[str, list[Question]]
-    vectors: dict[str, Vectors]
-    rows: tuple[Taught, ...]
-
-    def quality(self, part: str, queries: Vectors) -> list[float]:
-        """nDCG@10 of each question of the part."""
-        return ndcg_10(self.data, self.asked[part], queries, self.vectors["keys"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,96 +97,26 @@ def run(options: argparse.Namespace, job: tuple[Sequence[str], str, int]) -> lis
     torch.set_num_threads(1)
     unit, tier, seed = job
     sets = [prepare(options, name) for name in unit]
-    embed, seconds, passes = fitted(options, tier, sets[0], seed=seed)
+    settings = _settings(options, tier, seed)
+    adapter = fit_adapter(sets[0], sets[0].rows, settings, model=options.model, device=options.device)
     runs = []
     for one in sets:
         after = {
-            part: one.quality(part, embed(one, part)) if one.asked[part] else [] for part in ("dev", "guard")
+            part: one.quality(part, adapter.embed(one, part)) if one.asked[part] else []
+            for part in ("dev", "guard")
         }
-        runs.append(Run(after=after["dev"], guard=after["guard"], seconds=seconds, passes=passes))
-        print(f"{tier} seed {seed} {one.data.name:26} {np.mean(runs[-1].after):.4f}, {passes} passes,"
-              f" {seconds:.1f} CPU s", flush=True)  # fmt: skip
+        runs.append(
+            Run(after=after["dev"], guard=after["guard"], seconds=adapter.seconds, passes=adapter.passes)
+        )
+        print(f"{tier} seed {seed} {one.data.name:26} {np.mean(runs[-1].after):.4f}, {adapter.passes} passes,"
+              f" {adapter.seconds:.1f} CPU s", flush=True)  # fmt: skip
     return runs
 
 
-def fitted(
-    options: argparse.Namespace, tier: str, learnt: Prepared, *, seed: int
-) -> tuple[Callable[[Prepared, str], Vectors], float, int]:
-    """What embeds a part's questions by an adapter fitted on this set, the fit's CPU seconds, and its passes."""
-    began = time.process_time()
-    if tier == "t0":
-        found = fit_residual(problem_of(learnt), settings=ResidualSettings(seed=seed, **options.t0))
-        seconds = time.process_time() - began
-        like = HashingEmbedder(dims=learnt.vectors["keys"].shape[1])  # only its length counts here
-        adapter = ResidualEmbedder(like, down=found.down, up=found.up, name="t0")
-        return lambda one, part: adapter.map(one.vectors[part]), seconds, found.passes
-    embedder = load_embedder(options.model or packaged(), prefixes={}, runtime=Runtime(engine="torch"))
-    assert isinstance(embedder, TransformerEmbedder)
-    texts = [row.question.text for row in learnt.rows]
-    tuned = fit_lora(
-        problem_of(learnt), texts, embedder=embedder, task=learnt.data.task,
-        settings=LoraSettings(seed=seed, **options.t1), device=options.device,
-    )  # fmt: skip
-    seconds = time.process_time() - began
-    encoder = Encoder(
-        embedder, tuned.model.to(options.device), task=learnt.data.task, max_tokens=embedder.spec.max_tokens
+def _settings(options: argparse.Namespace, tier: str, seed: int) -> ResidualSettings | LoraSettings:
+    return (
+        ResidualSettings(seed=seed, **options.t0) if tier == "t0" else LoraSettings(seed=seed, **options.t1)
     )
-
-    def embed(one: Prepared, part: str) -> Vectors:
-        return embed_queries(encoder, encoder.tokens([each.text for each in one.asked[part]]))
-
-    return embed, seconds, tuned.passes
-
-
-def problem_of(one: Prepared) -> Problem:
-    """What teaches, as `retrain` puts it: each question's right documents and its hard negatives; labels alone."""
-    names: dict[str | None, int] = {None: SHARED}
-    restricted = any(row.question.group is not None for row in one.rows)
-    groups = one.data.groups if restricted else (None,) * len(one.data.groups)
-    owners = np.array([names.setdefault(group, len(names)) for group in groups], np.int64)
-    examples = []
-    for row in one.rows:
-        places = [*row.right, *row.hard]
-        candidates = tuple(
-            Candidate(text="", positive=number < len(row.right)) for number in range(len(places))
-        )
-        rewards = targets(
-            Row(id="", task=one.data.task, query=row.question.text, output=None, candidates=candidates)
-        )
-        examples.append(
-            Example(
-                candidates=np.array(places, np.int64), rewards=np.array(rewards, np.float32),
-                relevant=frozenset(row.right), owner=names[row.question.group],
-            )
-        )  # fmt: skip
-    return Problem(
-        queries=one.vectors["train"], keys=one.vectors["keys"], owners=owners, examples=tuple(examples)
-    )
-
-
-def prepare(options: argparse.Namespace, name: str) -> Prepared:
-    """Read, embed and mine a set. Vectors are kept as float16, and used as they are kept."""
-    one = read_set(options.data, name)
-    kept = guard(one)
-    asked = {
-        "train": [] if name in MEASURED_ONLY else taught(one, kept),
-        "guard": kept,
-        "dev": one.asked("dev"),
-    }
-    texts = {"keys": list(one.texts), **{part: [each.text for each in some] for part, some in asked.items()}}
-    digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
-    file = options.vectors / f"{name.replace('/', '-')}.npz"
-    if not (file.exists() and str(np.load(file)["digest"]) == digest):
-        options.vectors.mkdir(parents=True, exist_ok=True)
-        np.savez(file, digest=np.array(digest), **_embedded(options, texts))
-    with np.load(file) as stored:
-        vectors = {part: _unit(stored[part].astype(np.float32)) for part in texts}
-    rows = mine(one, kept, asked["train"], queries=vectors["train"], keys=vectors["keys"])
-    usable = [number for number, row in enumerate(rows) if row.right]
-    if options.rows is not None and len(usable) > options.rows:
-        usable = sorted(random.Random(5).sample(usable, options.rows))  # noqa: S311 -- no secret
-    vectors["train"] = vectors["train"][usable]
-    return Prepared(data=one, asked=asked, vectors=vectors, rows=tuple(rows[number] for number in usable))
 
 
 def report(options: argparse.Namespace, found: Mapping[str, Measured]) -> dict[str, object]:
@@ -228,7 +126,7 @@ def report(options: argparse.Namespace, found: Mapping[str, Measured]) -> dict[s
     result: dict[str, object] = {
         "device": torch.cuda.get_device_name() if options.device.startswith("cuda") else "CPU, 1 thread",
         "before": {name: float(np.mean(values)) for name, values in before.items()}, "before_mean": base,
-        "settings": {"t0": asdict(ResidualSettings(**options.t0)), "t1": asdict(LoraSettings(**options.t1))},
+        "settings": {tier: asdict(_settings(options, tier, 0)) for tier in options.tiers},
     }  # fmt: skip
     met = True
     for tier in options.tiers:
@@ -287,24 +185,3 @@ def _mapped(options: argparse.Namespace, work: Callable[..., Found], jobs: Seque
     context = multiprocessing.get_context("spawn")  # CUDA can't be forked
     with ProcessPoolExecutor(min(options.workers, len(jobs)), mp_context=context) as pool:
         return list(pool.map(work, [options] * len(jobs), jobs))
-
-
-def _embedded(options: argparse.Namespace, texts: dict[str, list[str]]) -> dict[str, NDArray[np.float16]]:
-    """By part, [n, d] vectors of the untrained model without prefixes."""
-    cuda = str(options.device).startswith("cuda")
-    encoder = TrainableEncoder(options.model or packaged(), device=options.device, bf16=cuda)
-    return {
-        part: encoder.embed(
-            encoder.token_ids(some, max_tokens=TOKENS), batch_tokens=131_072 if cuda else 2_048
-        )
-        .numpy()
-        .astype(np.float16)
-        for part, some in texts.items()
-    }
-
-
-def _unit(vectors: Vectors) -> Vectors:
-    if not len(vectors):
-        return np.zeros((0, 0), np.float32)
-    unit: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return unit

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
+PATIENCE = 4
+"""Passes without a better figure before it ends."""
 TARGETS = ("query", "key", "value", "q_lin", "k_lin", "v_lin", "q_proj", "k_proj", "v_proj")
 """The names of attention's projections in BERT, DistilBERT and newer encoders; those that a model has are adapted."""
 
@@ -102,7 +104,7 @@ def fit_lora(
     embedder: Embedder,
     task: Task,
     settings: LoraSettings,
-    device: str = "cpu",
+    device: str | None = None,
     budget_s: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> LoraResult:
@@ -111,7 +113,7 @@ def fit_lora(
     Args:
         problem: the queries' vectors by the base encoder, their candidates, and the stored vectors.
         texts: the queries themselves, in the same order, without prefix.
-        device: where it is computed, in bfloat16 where autocast finds that safe on a GPU.
+        device: where it is computed, on a GPU in bfloat16 where autocast finds that safe; None: where the embedder is.
         budget_s: stop after so many seconds, with the best found by then.
 
     Raises:
@@ -123,14 +125,16 @@ def fit_lora(
         )
     began = time.monotonic()
     torch.manual_seed(settings.seed)
-    model = _adapted(embedder.model, settings).to(device)
+    model = _adapted(embedder.model, settings)
+    if device is not None:
+        model = model.to(device)
     encoder = Encoder(embedder, model, task=task, max_tokens=settings.max_tokens)
     ids = encoder.tokens(texts)
-    learnt, aside = split(problem, seed=settings.seed)
+    learnt, aside = split(problem, seed=settings.seed, keep=settings.keep)
     judge = aside or learnt
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.01)
-    steps = settings.passes * math.ceil(len(learnt) / settings.batch)
+    steps = settings.passes * math.ceil(min(len(learnt), settings.most_queries) / settings.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: rate_at(step, steps=steps, warm_up=settings.warm_up)
     )
@@ -143,15 +147,16 @@ def fit_lora(
             generator=generator, deadline=None if budget_s is None else began + budget_s,
         )  # fmt: skip
         tried = []
-        for share in STRENGTHS:
+        for share in STRENGTHS[:1] if settings.keep == "last" else STRENGTHS:
             with _weakened(model, share):
                 tried.append(_quality(problem, judge, encoder, ids))
-                if tried[-1] > best_quality:
+                if tried[-1] > best_quality or settings.keep == "last":
                     best_quality, best_pass, best = tried[-1], number, _copied(trained)
         curve.append((loss, max(tried)))
         if progress is not None:
             progress(f"pass {number}: loss {loss:.4f}, nDCG aside {max(tried):.4f} (base {curve[0][1]:.4f})")
-        if budget_s is not None and time.monotonic() - began > budget_s:
+        is_late = budget_s is not None and time.monotonic() - began > budget_s
+        if is_late or number - best_pass >= PATIENCE:
             break
     with torch.no_grad():
         for parameter, value in zip(trained, best, strict=True):
@@ -222,9 +227,10 @@ def _one_pass(
     generator: torch.Generator,
     deadline: float | None,
 ) -> float:
-    """Every query once, in random order; returns the mean loss of those that were reached before the deadline."""
+    """So many queries once, in random order; returns the mean loss of those that were reached before the deadline."""
     optimizer, schedule = optimizing
-    order = [learnt[at] for at in torch.randperm(len(learnt), generator=generator).tolist()]
+    drawn = torch.randperm(len(learnt), generator=generator)[: settings.most_queries]
+    order = [learnt[at] for at in drawn.tolist()]
     places = draw_places(
         negative_places(problem, learnt, negatives=settings.negatives),
         most=settings.most_keys,
@@ -237,7 +243,7 @@ def _one_pass(
         numbers = order[start : start + settings.batch]
         loss = batch_loss(
             encoder([ids[number] for number in numbers]), problem, numbers, keys=keys, places=places,
-            temperature=settings.temperature, reward_temperature=settings.reward_temperature,
+            temperature=settings.temperature, reward_temperature=settings.reward_temperature, loss=settings.loss,
         )  # fmt: skip
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch

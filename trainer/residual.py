@@ -18,9 +18,10 @@ from torch.nn.functional import normalize
 
 from memsdk.trainer.loop import rate_at
 from memsdk.trainer.losses.graded import graded_distillation
+from memsdk.trainer.losses.kl import kl_distillation
 from memsdk.trainer.metrics import ndcg_at
 from memsdk.trainer.problem import Problem
-from memsdk.trainer.tiers import Negatives, ResidualSettings
+from memsdk.trainer.tiers import Keep, Loss, Negatives, ResidualSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -113,7 +114,7 @@ def _fit_one(
     """One map, with its own answers kept aside."""
     generator = torch.Generator().manual_seed(settings.seed)
     dims = problem.queries.shape[1]
-    learnt, aside = split(problem, seed=settings.seed)
+    learnt, aside = split(problem, seed=settings.seed, keep=settings.keep)
     weight = torch.zeros(dims, dims, requires_grad=True)
     optimizer = torch.optim.Adam([weight], lr=settings.learning_rate)
     size = max(8, min(settings.batch, len(learnt) // 12))
@@ -136,9 +137,9 @@ def _fit_one(
             )
             schedule.step()
         tried = [(_quality(judge, share * weight), share) for share in STRENGTHS]
-        quality, share = max(tried)
+        quality, share = tried[0] if settings.keep == "last" else max(tried)
         curve.append((loss / steps, quality))
-        if quality > best[0]:
+        if quality > best[0] or settings.keep == "last":
             best = (quality, number, share * weight.detach())
         if progress is not None:
             progress(
@@ -149,11 +150,15 @@ def _fit_one(
     return _Fit(weight=best[2], curve=tuple(curve), passes=best[1])
 
 
-def split(problem: Problem, *, seed: int) -> tuple[list[int], list[int]]:
+def split(problem: Problem, *, seed: int, keep: Keep = "best") -> tuple[list[int], list[int]]:
     """The queries to learn from and those kept aside, which share no answer with them; none where they are too few.
 
-    Queries that share answers go together, however long the chain from one to the other.
+    Queries that share answers go together, however long the chain from one to the other. Where the last weights are kept
+    anyway, nothing is kept aside.
     """
+    everything = list(range(len(problem.examples)))
+    if keep == "last":
+        return everything, []
     groups = _linked([example.relevant for example in problem.examples])
     most = min(round(len(problem.examples) * ASIDE), MOST_ASIDE)
     aside: list[int] = []
@@ -162,7 +167,6 @@ def split(problem: Problem, *, seed: int) -> tuple[list[int], list[int]]:
             aside += groups[at]
     kept = set(aside)
     learnt = [number for number in range(len(problem.examples)) if number not in kept]
-    everything = list(range(len(problem.examples)))
     return (learnt, sorted(aside)) if len(aside) >= FEWEST_ASIDE and learnt else (everything, [])
 
 
@@ -200,8 +204,9 @@ def batch_loss(
     places: Places,
     temperature: float,
     reward_temperature: float,
+    loss: Loss = "graded",
 ) -> Tensor:
-    """Graded distillation of these queries against their own candidates and other keys; see `losses.graded`.
+    """The loss of these queries against their own candidates and other keys; see `losses.graded` and `losses.kl`.
 
     A query's own candidates, the right ones among them, are never others of it; nor are keys that it may not find.
 
@@ -225,7 +230,8 @@ def batch_loss(
     rows = torch.arange(len(own))[:, None]
     is_own = torch.repeat_interleave(torch.arange(len(own)), torch.tensor(sizes))[None] == rows
     rewards = torch.from_numpy(np.concatenate([problem.examples[number].rewards for number in numbers]))
-    return graded_distillation(
+    distil = kl_distillation if loss == "kl" else graded_distillation
+    return distil(
         scores,
         rewards.to(device),
         offsets.to(device),
@@ -301,7 +307,7 @@ def _step(
     loss = batch_loss(
         apply(torch.from_numpy(problem.queries[numbers]), weight), problem, numbers,
         keys=torch.from_numpy(problem.keys[places]), places=places, temperature=settings.temperature,
-        reward_temperature=settings.reward_temperature,
+        reward_temperature=settings.reward_temperature, loss=settings.loss,
     )  # fmt: skip
     optimizer.zero_grad()
     (loss + settings.penalty * weight.square().sum()).backward()  # type: ignore[no-untyped-call]  # torch

@@ -12,6 +12,12 @@ With all of them, a record that no feedback ever named is only ever pushed away 
 """
 
 
+Loss = Literal["graded", "kl"]
+"""Graded distillation against own candidates and negatives, or KL within the own candidates alone."""
+Keep = Literal["best", "last"]
+"""Which weights are kept: those that did best on what was kept aside, or the last, and then nothing is kept aside."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidualSettings:
     """How the map is fitted. The figures behind the defaults are in docs/training.md."""
@@ -27,6 +33,8 @@ class ResidualSettings:
     most_queries: int = 2_000  # of more so many are drawn for each pass
     negatives: Negatives = "candidates"
     most_keys: int = 2_048  # of more negatives so many are drawn for each step
+    loss: Loss = "graded"
+    keep: Keep = "best"
     seed: int = 0
 
 
@@ -38,8 +46,8 @@ Layers = Literal["attention", "all"]
 class LoraSettings:
     """How the query encoder is adapted. The figures behind the defaults are in docs/training.md."""
 
-    rank: int = 32
-    alpha: int = 64
+    rank: int = 64
+    alpha: int = 128
     layers: Layers = "all"
     dropout: float = 0.05
     temperature: float = 0.02
@@ -47,8 +55,11 @@ class LoraSettings:
     learning_rate: float = 5e-4
     warm_up: float = 0.1  # of the steps
     batch: int = 64
-    passes: int = 5
+    passes: int = 10
+    most_queries: int = 2_000  # of more so many are drawn for each pass
     max_tokens: int = 128  # of a query while it is learnt from
     negatives: Negatives = "candidates"
     most_keys: int = 20_000  # of more negatives so many are drawn for each pass
+    loss: Loss = "graded"
+    keep: Keep = "best"
     seed: int = 0
