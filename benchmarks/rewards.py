@@ -25,7 +25,7 @@ from benchmarks.protocol import rank
 from benchmarks.tasks import DATA
 from memsdk.ports import Origin
 from memsdk.trainer.jsonl import read_rows, write_rows
-from memsdk.trainer.metrics import ndcg_at, paired_gain
+from memsdk.trainer.metrics import Gain, ndcg_at, paired_gain
 from memsdk.trainer.rewards.caching import Asked, CachedScorer, MemoryCache
 from memsdk.trainer.rewards.formulas import RewardKind
 from memsdk.trainer.rewards.loading import load_reward_model
@@ -132,10 +132,10 @@ def compare(
         for arm in arms(tier):
             kind = RewardKind.SMOOTH if arm.reward == LABELS else RewardKind(arm.reward)
             rows = [_told_only(arm, row) for row in read_rows(_file(options, name, kind))]
+            learnt = sum(_teaches(row) for row in rows)
             for seed in range(options.seeds):
-                settings = _settings(options, arm, seed)
+                settings = _settings(options, arm, seed=seed, rows=learnt)
                 adapter = fit_adapter(one, rows, settings, model=options.model, device=options.device)
-                learnt = sum(_teaches(row) for row in rows)
                 found.append(_judged(one, adapter.embed(one, "dev"), arm, seed=seed, rows=learnt))
                 print(f"{name} {arm} seed {seed}: {np.mean(found[-1].ndcg_10):.4f}, {learnt} rows,"
                       f" {adapter.seconds:.0f} CPU s", flush=True)  # fmt: skip
@@ -194,23 +194,31 @@ def table(
         return quality.tolist(), np.mean([nats[key] for key in of_arm], axis=0).tolist()
 
     hard = means(Arm(tier=tier, reward=LABELS))
-    print(f"\n{name} {tier}, {len(hard[0])} dev questions, {len(hard[1])} of them for the language model\n"
-          f"{'reward':12}{'loss':8}{'rows':>5}{'nDCG@10':>9}  against labels, points  {'nats a token':>13}  against labels")  # fmt: skip
+    usual = means(Arm(tier=tier, reward=RewardSettings().kind.value, loss=ResidualSettings().loss))
+    print(f"\n{name} {tier}, {len(hard[0])} dev questions, {len(hard[1])} of them for the language model; differences of"
+          f" nDCG@10 in points\n{'reward':12}{'loss':8}{'rows':>5}{'nDCG@10':>9}  {'than labels':22}{'than the default':22}"
+          f"{'nats a token':>13}  than labels")  # fmt: skip
     lines: list[dict[str, object]] = []
     for arm in (Arm(tier=tier, reward=UNTRAINED), *arms(tier)):
         quality, given = means(arm)
         better, likelier = paired_gain(quality, hard[0]), paired_gain(given, hard[1])
-        print(f"{arm.reward:12}{arm.loss:8}{runs[arm, 0].rows:5}{np.mean(quality):9.4f}  {100 * better.mean:+6.2f}"
-              f" [{100 * better.low:+.2f}, {100 * better.high:+.2f}]  {np.mean(given):+13.4f}  {likelier.mean:+.4f}"
+        than_usual = paired_gain(quality, usual[0])
+        print(f"{arm.reward:12}{arm.loss:8}{runs[arm, 0].rows:5}{np.mean(quality):9.4f}  {_points(better):22}"
+              f"{_points(than_usual):22}{np.mean(given):+13.4f}  {likelier.mean:+.4f}"
               f" [{likelier.low:+.4f}, {likelier.high:+.4f}]")  # fmt: skip
         lines.append(
             {"reward": arm.reward, "loss": arm.loss, "rows": runs[arm, 0].rows, "ndcg_10": float(np.mean(quality)),
              "by_seed": [float(np.mean(runs[key].ndcg_10)) for key in runs if key[0] == arm],
              "nats": float(np.mean(given)),
              "ndcg_10_against_labels": [better.mean, better.low, better.high],
+             "ndcg_10_against_default": [than_usual.mean, than_usual.low, than_usual.high],
              "nats_against_labels": [likelier.mean, likelier.low, likelier.high]}
         )  # fmt: skip
     return lines
+
+
+def _points(gain: Gain) -> str:
+    return f"{100 * gain.mean:+.2f} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -230,7 +238,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--passes", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=60, help="of each fit, but for the rest of a pass")
     parser.add_argument("--dev", type=int, default=300, help="dev questions a set")
     parser.add_argument("--judged", type=int, default=40, help="of these, for the language model")
     parser.add_argument("--workers", type=int, default=1, help="sets that are worked on at once")
@@ -238,12 +246,15 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(list(arguments))
 
 
-def _settings(options: argparse.Namespace, arm: Arm, seed: int) -> ResidualSettings | LoraSettings:
+def _settings(
+    options: argparse.Namespace, arm: Arm, *, seed: int, rows: int
+) -> ResidualSettings | LoraSettings:
+    """Passes are so many that all arms take the same steps, whatever the number of rows that teach."""
+    batch = max(8, min(options.batch, rows // 12))  # as T0 has it
+    passes = max(1, round(options.steps / max(1, rows // batch)))
     if arm.tier == "t0":
-        return ResidualSettings(
-            bags=1, batch=options.batch, passes=options.passes, loss=arm.loss, keep="last", seed=seed
-        )
-    return LoraSettings(batch=options.batch, passes=options.passes, loss=arm.loss, keep="last", seed=seed)
+        return ResidualSettings(bags=1, batch=batch, passes=passes, loss=arm.loss, keep="last", seed=seed)
+    return LoraSettings(batch=batch, passes=passes, loss=arm.loss, keep="last", seed=seed)
 
 
 def _judged(one: Prepared, queries: np.ndarray, arm: Arm, *, seed: int, rows: int) -> Judged:

@@ -37,6 +37,8 @@ Aside are answers and not queries alone: what is asked next is mostly about reco
 """
 FEWEST_ASIDE = 5
 """Queries; with fewer nothing is kept aside."""
+FEWEST_GROUPS = 3
+"""Of queries that share answers; with fewer single queries are kept aside."""
 MOST_ASIDE = 400
 """Queries: more would not choose better, and each pass is measured on them."""
 PATIENCE = 8
@@ -153,21 +155,24 @@ def _fit_one(
 def split(problem: Problem, *, seed: int, keep: Keep = "best") -> tuple[list[int], list[int]]:
     """The queries to learn from and those kept aside, which share no answer with them; none where they are too few.
 
-    Queries that share answers go together, however long the chain from one to the other. Where the last weights are kept
-    anyway, nothing is kept aside.
+    Queries that share answers go together, however long the chain from one to the other. Where there are but a few such
+    groups, one of them says little of the others: then single queries are kept aside, whose answers may be learnt.
+    Where the last weights are kept anyway, nothing is kept aside.
     """
     everything = list(range(len(problem.examples)))
-    if keep == "last":
+    most = min(round(len(everything) * ASIDE), MOST_ASIDE)
+    if keep == "last" or most < FEWEST_ASIDE:
         return everything, []
+    drawn = np.random.default_rng(seed)
     groups = _linked([example.relevant for example in problem.examples])
-    most = min(round(len(problem.examples) * ASIDE), MOST_ASIDE)
-    aside: list[int] = []
-    for at in np.random.default_rng(seed).permutation(len(groups)).tolist():
-        if len(aside) + len(groups[at]) <= most:
-            aside += groups[at]
-    kept = set(aside)
-    learnt = [number for number in range(len(problem.examples)) if number not in kept]
-    return (learnt, sorted(aside)) if len(aside) >= FEWEST_ASIDE and learnt else (everything, [])
+    chosen: list[list[int]] = []
+    for at in drawn.permutation(len(groups)).tolist():
+        if sum(map(len, chosen)) + len(groups[at]) <= most:
+            chosen.append(groups[at])
+    aside = {number for group in chosen for number in group}
+    if len(chosen) < FEWEST_GROUPS or len(aside) < FEWEST_ASIDE:
+        aside = set(drawn.permutation(len(everything))[:most].tolist())
+    return [number for number in everything if number not in aside], sorted(aside)
 
 
 def _linked(answers: Sequence[Collection[int]]) -> list[list[int]]:

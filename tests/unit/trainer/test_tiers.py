@@ -112,8 +112,20 @@ def test_what_is_kept_aside_shares_no_answer_with_what_is_learnt() -> None:
     assert not right[0] & right[1]
     assert sorted([*learnt, *aside]) == list(range(60))
     assert len(aside) == 9
-    one_group = tuple(replace(each, relevant=frozenset({0})) for each in problem.examples)
-    assert split(replace(problem, examples=one_group), seed=0) == (list(range(60)), [])
+
+
+def test_where_all_queries_share_their_answers_single_queries_are_kept_aside() -> None:
+    """One of twelve topics, kept aside whole, would choose the step on what nobody could have learnt."""
+    problem = rotated(queries=60, keys=60)
+    topics = tuple(
+        replace(each, relevant=frozenset({number % 12})) for number, each in enumerate(problem.examples)
+    )
+    learnt, aside = split(replace(problem, examples=topics), seed=0)
+    assert len(aside) == 9
+    assert sorted([*learnt, *aside]) == list(range(60))
+    assert {number % 12 for number in aside} <= {number % 12 for number in learnt}
+    few = replace(problem, examples=topics[:20], queries=problem.queries[:20])
+    assert split(few, seed=0) == (list(range(20)), [])
 
 
 def test_bags_are_averaged_as_maps() -> None:
