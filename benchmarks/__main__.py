@@ -27,6 +27,7 @@ NAMES = {  # one a line, in alphabetical order
     "processes": "four processes on one store: errors and losses",
     "recall": "quality of recall on every set: recall@10 and nDCG@10, the default beside each leg",
     "retrain_kills": "memsdk retrain killed at 20 moments: serves as before, goes on, nothing half-made",
+    "rewards": "hard labels, likelihood and rank rewards of the language model, with two losses: what each is worth",
     "scoring": "rewards: packed against naive scoring by SmolLM2, their differences, a second run from the cache",
     "speed": "what recall adds to embedding the query, at 100,000 records; reopening",
     "tiers": "what T0 and T1 keep of a full training's gain, with no document embedded again",

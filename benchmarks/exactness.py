@@ -25,6 +25,7 @@ from memsdk.index.edge import EdgeIndex
 from memsdk.models import FOREVER, Kind, Point, SparseVector
 from memsdk.payloads import (
     AGENT,
+    EQUAL,
     KIND,
     RECORD,
     SESSION,
@@ -33,6 +34,7 @@ from memsdk.payloads import (
     VALID_TO,
     Hasher,
     collection_spec,
+    compile_filter,
     visible,
 )
 from memsdk.ports import Leg, PointHit, SearchRequest
@@ -162,10 +164,11 @@ def _point(data: Data, number: int, id_: UUID, hasher: Hasher) -> Point:
             KIND: "memory",
             VALID_FROM: NOW.timestamp() - 1,
             VALID_TO: FOREVER.timestamp(),
-            **{
-                f"m_{hasher(name)}": hasher(_tag(data.marks[number] < share))
+            EQUAL: [
+                word
                 for name, share in SHARES.items()
-            },
+                for word in compile_filter(Match(name, (_tag(data.marks[number] < share),)), hasher).values
+            ],
         },
     )
 
@@ -249,7 +252,9 @@ class _Exact:
     def _best(self, scores: NDArray[np.floating], *, above: float = -2) -> list[PointHit]:
         order = np.argsort(-scores, kind="stable")[:DEPTH]
         return [
-            PointHit(self._ids[self._seen[at]], float(scores[at]), {}) for at in order if scores[at] > above
+            PointHit(str(self._ids[self._seen[at]]), float(scores[at]), {})
+            for at in order
+            if scores[at] > above
         ]
 
 

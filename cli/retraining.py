@@ -29,7 +29,7 @@ KEPT, NOT_DUE = 10, 11
 @click.option("--rewards", metavar="MODEL", help="The language model that says which records help: packaged, a folder, a hub id,"
               " a .gguf file or a server's URL. Left out: the feedback's own labels.")  # fmt: skip
 @click.option(
-    "--reward", type=click.Choice(("smooth", "gain", "reciprocal", "likelihood")), default="smooth",
+    "--reward", type=click.Choice(("smooth", "gain", "reciprocal", "likelihood")), default="gain",
     show_default=True, help="With --rewards: the output's place among sampled ones, in three forms, or its likelihood.",
 )  # fmt: skip
 @click.option(

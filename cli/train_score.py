@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     help="packaged (SmolLM2-135M), a folder, a .gguf file, a hub id, or a server's URL.",
 )  # fmt: skip
 @click.option(
-    "--reward", type=click.Choice(("smooth", "gain", "reciprocal", "likelihood")), default="smooth",
+    "--reward", type=click.Choice(("gain", "reciprocal", "smooth", "likelihood")), default="gain",
     show_default=True, help="The desired output's place among sampled ones, in three forms, or its likelihood.",
 )  # fmt: skip
 @click.option(

@@ -31,6 +31,8 @@ FACE: dict[str, tuple[str, ...]] = {
     "What an evaluation gives": ("memsdk.evaluation.Evaluation", "memsdk.evaluation.Result",
                                  "memsdk.evaluation.results.Group", "memsdk.evaluation.measures.Estimate",
                                  "memsdk.evaluation.measures.Comparison"),
+    "Rerankers": ("memsdk.ports.Reranker", "memsdk.rerankers.LateInteraction", "memsdk.rerankers.CrossEncoder",
+                  "memsdk.rerankers.ChatReranker"),
     "Tools": ("memsdk.tools.ToolShelf", "memsdk.ToolRecall", "memsdk.Synced"),
     "Solved examples": ("memsdk.examples.ExampleShelf", "memsdk.ExampleRecall", "memsdk.ExampleReport",
                         "memsdk.integrations.langchain.MemoryExampleSelector"),

@@ -26,7 +26,7 @@ from memsdk.transfer import Imported
 from memsdk.verification import Progress
 
 if TYPE_CHECKING:
-    from memsdk.ports import Embedder, Index
+    from memsdk.ports import Embedder, Index, Reranker
 
 THREADS = 4
 
@@ -58,11 +58,14 @@ class AsyncMemory:
         *,
         embedder: str | Path | Embedder | None = None,
         index: IndexName | Index = "embedded",
+        reranker: str | Path | Reranker | None = None,
         **settings: object,
     ) -> Self:
         """See `Memory.open`."""
         return cls(
-            await asyncio.to_thread(partial(Memory.open, path, embedder=embedder, index=index, **settings))
+            await asyncio.to_thread(
+                partial(Memory.open, path, embedder=embedder, index=index, reranker=reranker, **settings)
+            )
         )
 
     async def close(self) -> None:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from memsdk.models import Kind, Record
 from memsdk.shelf_texts import example_line, tool_line, tool_parameters, tool_requests, tool_words
 
-COMPOSITION = "3"
+COMPOSITION = "4"
 """Part of every fingerprint: change it with anything below that changes what is indexed."""
 
 CONTEXT = {-2: 0.3, -1: 0.6, 1: 0.4, 2: 0.2}

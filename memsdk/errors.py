@@ -19,6 +19,7 @@
   x EmbedderError                           the embedding model can't be loaded or used
     + EmbedderMismatchError                 the store holds vectors of another embedder
     + QueryVersionError                     a trained query version can't be used
+  x RerankerError                           the reranker can't be loaded or used
   x IngestError                             a file can't be read as what it claims to be
     + MissingExtraError                     a parser that is not installed is needed
   x RewardModelError                        the language model that scores can't be loaded or used
@@ -127,6 +128,12 @@ class EmbedderMismatchError(EmbedderError):
 
 class QueryVersionError(EmbedderError):
     """A trained query version can't be used: it names other vectors than the store's, or its files are not whole."""
+
+
+class RerankerError(MemsdkError):
+    """The reranker can't be loaded or used. A recall never raises it: it serves the order found without."""
+
+    exit_code = 6
 
 
 class IngestError(MemsdkError):

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
+from memsdk.beside import beside
 from memsdk.errors import IndexingError
 from memsdk.forking import renew_in_child
-from memsdk.models import TASK_OF, Kind, Point, Task
+from memsdk.models import TASK_OF, Draft, Kind, Point, Task
 from memsdk.payloads import Hasher
 from memsdk.pointing import LineVectors, PointBuilder
 from memsdk.ports import (
@@ -31,6 +32,7 @@ from memsdk.spaces import Serving, ServingSpaces
 from memsdk.testing.failpoints import reach
 
 BATCH = 512
+TOGETHER = 2_048  # of one call: the more texts are embedded together, the less the encoder pads them
 SLICE = 100  # states whose points are sent together
 CATCH_UP = 8  # batches
 OWN_S = 1.0  # without headway; then `drain_all` takes this process's own claims for left behind
@@ -84,8 +86,8 @@ class Indexer:
         Raises:
             IndexingError, EmbedderError: they are kept in SQL and the outbox, and will be indexed later.
         """
-        for start in range(0, len(changes), BATCH):
-            batch = changes[start : start + BATCH]
+        for start in range(0, len(changes), TOGETHER):
+            batch = changes[start : start + TOGETHER]
             try:
                 self._apply(batch)
             except BaseException as error:  # Ctrl-C too: nobody else takes what a living process has claimed
@@ -94,6 +96,10 @@ class Indexer:
                     "what was written is safe in the store and will be indexed later; recall can't find it yet"
                 )
                 raise
+
+    def embed_ahead(self, drafts: Sequence[Draft]) -> Future[None]:
+        """Embed what these drafts will be found by, so that indexing them need not; it meets any error again."""
+        return beside(lambda: self.builder(self._serving.current()).warm(drafts))
 
     def drain(self, *, limit: int = BATCH, regain: bool = False) -> int:
         """Index up to `limit` pending changes, those of dead processes included; returns how many were taken.

@@ -30,7 +30,7 @@ from memsdk.verification import Progress
 
 if TYPE_CHECKING:
     from memsdk.parts import Parts
-    from memsdk.ports import Embedder, Index
+    from memsdk.ports import Embedder, Index, Reranker
 
 DEFAULT_KINDS = (Kind.MEMORY, Kind.DOCUMENT)
 IndexName = Literal["embedded", "embedded-inline", "exact"]
@@ -65,6 +65,7 @@ class Memory:
         *,
         embedder: str | Path | Embedder | None = None,
         index: IndexName | Index = "embedded",
+        reranker: str | Path | Reranker | None = None,
         **settings: object,
     ) -> Self:
         """Open a store folder; it is made on first use.
@@ -75,15 +76,18 @@ class Memory:
                 None takes the store's own, or for a new store the packaged model.
             index: "embedded" (Qdrant Edge in a host process that all processes of this machine share),
                 "embedded-inline" (in this process; no other may open the store), or "exact" (in memory, for tests).
+            reranker: looks again at the best hits of each `recall`: "late" (late interaction, by the store's own encoder), a
+                folder or hub id of a cross-encoder, the URL of an OpenAI-compatible server, or an object.
             settings: any field of `memsdk.settings.Settings`; `MEMSDK_*` variables set them too.
 
         Raises:
             EmbedderMismatchError: the store's vectors were made by another embedder.
+            RerankerError: there is no such reranker.
             StoreError, IndexingError, InvalidInputError: see `memsdk.errors`.
         """
         from memsdk.wiring import build  # the one place that names concrete classes
 
-        return cls(build(path, embedder=embedder, index=index, settings=settings))
+        return cls(build(path, embedder=embedder, index=index, reranker=reranker, settings=settings))
 
     def close(self) -> None:
         """Write what waits, let go of the store. Twice is once."""
@@ -296,6 +300,7 @@ class Memory:
             else inputs.clean_limit(max_tokens, what="max_tokens", most=10**7),
             explain=explain,
             ordering=ordering_of(recency=recency, diversity=diversity, collapse=collapse),
+            second=parts.second,
         )
         shares = gathering.clean_budget(budget, kinds=question.kinds)
         if shares:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -62,7 +62,7 @@ TASK_OF: Mapping[Kind, Task] = {
 class _Frozen(BaseModel):
     """A value at the border: checked once, never changed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +115,8 @@ class Traits(NamedTuple):
     role: str | None = None
     name: str | None = None
     source_id: str | None = None
+    answer: str | None = None  # an example's output
+    read: Callable[[], Record] | None = None  # the whole record as it was then; None: to be asked for
 
 
 class Why(_Frozen):
@@ -125,6 +127,8 @@ class Why(_Frozen):
     lexical_rank: int | None = None
     lexical_score: float | None = None  # BM25, 0 and up
     parts: dict[str, float] = Field(default_factory=dict)  # named contributions; they sum to the score
+    reranker_score: float | None = None  # raw, on the reranker's own scale
+    reranker_error: str | None = None  # why the reranker had no say
 
 
 class Hit(Record):

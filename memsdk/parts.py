@@ -20,6 +20,7 @@ from memsdk.ports import Chunker, Clock, Embedder, Index, LexicalEncoder, Reader
 from memsdk.recalling import Recaller
 from memsdk.reindexing import Rebuilder
 from memsdk.remembering import Writer
+from memsdk.secondstage import SecondStage
 from memsdk.settings import Settings
 from memsdk.spaces import Serving, ServingSpaces
 from memsdk.verification import Progress, Verifier
@@ -54,6 +55,7 @@ class Parts:
     lexical: LexicalEncoder
     chunker: Callable[[Serving], Chunker]
     load: Callable[[str | Path | Embedder | None], Embedder]
+    second: SecondStage | None
 
     def close(self) -> None:
         """Write the recall log, index what waits if it is little, flush, let go."""

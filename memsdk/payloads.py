@@ -14,12 +14,17 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from memsdk.filters import All, Filter, Match, Range, Scalar, as_time, rename
+from memsdk.filters import All, AnyOf, Filter, Match, Not, Range, as_time, rename
 from memsdk.models import FOREVER, CollectionSpec, Kind, Record
 
 RECORD, REVISION, PREVIOUS, STAMP, PARTS = "r", "v", "p", "q", "n"
 USER, AGENT, SESSION, KIND = "u", "a", "s", "k"
 VALID_FROM, VALID_TO, OCCURRED = "f", "t", "o"
+EQUAL = "e"
+"""Hashes of field and text together, of all fields that equality is asked of: one index serves every field. Without it a
+filter was asked of each point by itself: 550 ms in a scope of 60,000, .8 ms with it (1 % of them meeting it)."""
+NOT_IN_EQUAL = frozenset({"kind", "session_id", "agent_id", "external_id", "occurred_at", "created_at"})
+"""Fields that are nearly unique or have an index of their own: they would only make that one larger."""
 NOBODY = ""
 """Stands for a missing user, agent or session; it is hashed like any other."""
 SHORT = 100  # characters up to which a hash is remembered
@@ -47,7 +52,7 @@ def collection_spec(*, dims: int, sparse: tuple[str, ...]) -> CollectionSpec:
     return CollectionSpec(
         dense={"dense": dims},
         sparse=sparse,
-        keywords=(USER, AGENT, SESSION, KIND),
+        keywords=(USER, AGENT, SESSION, KIND, EQUAL),
         numbers=(VALID_FROM, VALID_TO),
         tenant=USER,
     )
@@ -79,8 +84,17 @@ def payload_of(
     }
     if previous is not None:
         payload[PREVIOUS] = str(previous)
+    equal: list[JsonValue] = []
     for path, value in _leaves(filterable(revision)):
         payload.update(_field(path, value, hasher))
+        if path not in NOT_IN_EQUAL:
+            equal += [
+                _pair(path, text, hasher)
+                for text in (value if isinstance(value, list) else (value,))
+                if isinstance(text, str)
+            ]
+    if equal:
+        payload[EQUAL] = equal
     return payload
 
 
@@ -148,14 +162,25 @@ def visible(
 
 def compile_filter(where: Filter, hasher: Hasher) -> Filter:
     """A caller's filter over metadata, as a filter over payload fields."""
+    match where:
+        case All(parts):
+            return All(tuple(compile_filter(part, hasher) for part in parts))
+        case AnyOf(parts):
+            return AnyOf(tuple(compile_filter(part, hasher) for part in parts))
+        case Not(part):
+            return Not(compile_filter(part, hasher))
+        case Match(field, values) if field not in NOT_IN_EQUAL and all(isinstance(v, str) for v in values):
+            return Match(EQUAL, tuple(_pair(field, str(value), hasher) for value in values))
+        case _:
+            return rename(
+                where,
+                field=lambda path, is_time: f"{'t' if is_time else 'm'}_{hasher(path)}",
+                value=lambda wanted: hasher(wanted) if isinstance(wanted, str) else wanted,
+            )
 
-    def value(wanted: Scalar) -> Scalar:
-        return hasher(wanted) if isinstance(wanted, str) else wanted
 
-    def field(path: str, is_time: bool) -> str:  # noqa: FBT001 -- called by rename
-        return f"{'t' if is_time else 'm'}_{hasher(path)}"
-
-    return rename(where, field=field, value=value)
+def _pair(path: str, text: str, hasher: Hasher) -> str:
+    return hasher(f"{len(path)}:{path}{text}")
 
 
 def _leaves(value: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:

@@ -7,15 +7,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid5
 
 import numpy as np
+from pydantic import JsonValue
 
+from memsdk.beside import beside
 from memsdk.composing import Composed, compose
 from memsdk.forking import renew_in_child
-from memsdk.models import TASK_OF, Kind, Point, Record, Side, SparseVector, Task
+from memsdk.models import TASK_OF, Draft, Kind, Point, Record, Side, SparseVector, Task
 from memsdk.payloads import Hasher, payload_of
 from memsdk.ports import Chunker, Embedder, Indexable, LexicalEncoder, Section
 from memsdk.spaces import DENSE, SPARSE
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 CACHED_LINES = 8_192
+NO_ID = UUID(int=0)
+FEW = 8
+"""So few records are quicker described before they are embedded than beside it."""
 SPECIAL_TOKENS = 2
 
 
@@ -70,6 +76,13 @@ class _Planned:
     stamp: int
 
 
+class _Described(NamedTuple):
+    """What a revision's points hold beside their dense vectors."""
+
+    payload: Mapping[str, JsonValue]
+    lexical: SparseVector
+
+
 class PointBuilder:
     """Builds the points of records for one embedder."""
 
@@ -99,12 +112,67 @@ class PointBuilder:
         for plan in chain.from_iterable(plans):
             lines = wanted.setdefault(tasks[plan.record.kind], [])
             lines += [*plan.parts, *(text for text, _ in plan.composed.context)]
-        vectors = {
+        embedded = beside(lambda: self._embedded(wanted)) if len(plans) > FEW else None
+        described = self._described(plans)
+        vectors = self._embedded(wanted) if embedded is None else embedded.result()
+        by_kind = {kind: vectors[task] for kind, task in tasks.items() if task in vectors}
+        return Prepared(plans, described, vectors=by_kind)
+
+    def _embedded(self, wanted: Mapping[Task, Sequence[str]]) -> dict[Task, dict[str, Vector]]:
+        return {
             task: self._lines.embed(lines, embedder=self._embedder, task=task)
             for task, lines in wanted.items()
         }
-        by_kind = {kind: vectors[task] for kind, task in tasks.items() if task in vectors}
-        return Prepared(plans, vectors=by_kind, lexical=self._lexical, hasher=self._hasher)
+
+    def _described(self, plans: Sequence[Sequence[_Planned]]) -> list[list[_Described]]:
+        """All of the points but their dense vectors."""
+        sparse = iter(self._sparse([plan.composed for group in plans for plan in group]))
+        described = []
+        for group in plans:
+            parts = sum(len(plan.parts) for plan in group)
+            described.append(
+                [
+                    _Described(
+                        payload_of(
+                            plan.record,
+                            until=plan.until.updated_at if plan.until else None,
+                            previous=plan.previous,
+                            stamp=plan.stamp,
+                            parts=parts,
+                            hasher=self._hasher,
+                        ),
+                        next(sparse),
+                    )
+                    for plan in group
+                ]
+            )
+        return described
+
+    def warm(self, drafts: Sequence[Draft]) -> None:
+        """Embed the drafts' own lines, as they will read unless midnight falls before they are stored."""
+        now = datetime.now(UTC)
+        for draft in drafts:
+            composed = compose(_as_record(draft, now=now))
+            parts = [part for line in (composed.line, *composed.also) for part in self._cut(line)]
+            self._lines.embed(parts, embedder=self._embedder, task=TASK_OF[draft.kind])
+
+    def _sparse(self, composed: Sequence[Composed]) -> list[SparseVector]:
+        """One lexical vector each: the weighted sum of its texts' BM25 vectors."""
+        alike: dict[tuple[float, float], list[tuple[int, float, str]]] = {}
+        for number, item in enumerate(composed):
+            for part in item.lexical:
+                alike.setdefault((part.average_length, part.b), []).append((number, part.weight, part.text))
+        sums: list[dict[int, float]] = [{} for _ in composed]
+        for (length, b), entries in alike.items():
+            encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length, b=b)
+            for (number, weight, _), vector in zip(entries, encoded, strict=True):
+                total = sums[number]
+                weighted = [
+                    (index, weight * value)
+                    for index, value in zip(vector.indices, vector.values, strict=True)
+                ]
+                total.update([(index, value + total.get(index, 0.0)) for index, value in weighted])
+        return [SparseVector(list(total), list(total.values())) for total in sums]
 
     def _plan(self, state: Indexable) -> list[_Planned]:
         previous = state.before[-1].id if state.before else None
@@ -146,54 +214,24 @@ class Prepared:
     def __init__(
         self,
         plans: Sequence[Sequence[_Planned]],
+        described: Sequence[Sequence[_Described]],
         *,
         vectors: Mapping[Kind, Mapping[str, Vector]],
-        lexical: LexicalEncoder,
-        hasher: Hasher,
     ) -> None:
         self._plans = plans
+        self._described = described
         self._vectors = vectors
-        self._lexical = lexical
-        self._hasher = hasher
         self.counts = [sum(len(plan.parts) for plan in group) for group in plans]
         """How many points each state has; a record that is gone has none."""
 
     def points(self, start: int = 0, stop: int | None = None) -> list[list[Point]]:
         """The points of the states from `start` to before `stop`, in order."""
-        groups = self._plans[start:stop]
-        sparse = iter(self._sparse([plan.composed for group in groups for plan in group]))
         return [
-            [point for plan in group for point in self._points(plan, lexical=next(sparse), parts=parts)]
-            for group, parts in zip(groups, self.counts[start:stop], strict=True)
+            [point for plan, described in zip(*group, strict=True) for point in self._points(plan, described)]
+            for group in zip(self._plans[start:stop], self._described[start:stop], strict=True)
         ]
 
-    def _sparse(self, composed: Sequence[Composed]) -> list[SparseVector]:
-        """One lexical vector each: the weighted sum of its texts' BM25 vectors."""
-        alike: dict[tuple[float, float], list[tuple[int, float, str]]] = {}
-        for number, item in enumerate(composed):
-            for part in item.lexical:
-                alike.setdefault((part.average_length, part.b), []).append((number, part.weight, part.text))
-        sums: list[dict[int, float]] = [{} for _ in composed]
-        for (length, b), entries in alike.items():
-            encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length, b=b)
-            for (number, weight, _), vector in zip(entries, encoded, strict=True):
-                total = sums[number]
-                weighted = [
-                    (index, weight * value)
-                    for index, value in zip(vector.indices, vector.values, strict=True)
-                ]
-                total.update([(index, value + total.get(index, 0.0)) for index, value in weighted])
-        return [SparseVector(list(total), list(total.values())) for total in sums]
-
-    def _points(self, plan: _Planned, *, lexical: SparseVector, parts: int) -> list[Point]:
-        payload = payload_of(
-            plan.record,
-            until=plan.until.updated_at if plan.until else None,
-            previous=plan.previous,
-            stamp=plan.stamp,
-            parts=parts,
-            hasher=self._hasher,
-        )
+    def _points(self, plan: _Planned, described: _Described) -> list[Point]:
         vectors = self._vectors[plan.record.kind]
         context = sum((weight * vectors[text] for text, weight in plan.composed.context), np.float32(0))
         points = []
@@ -204,11 +242,27 @@ class Prepared:
                     id=_point_id(plan, number),
                     record=plan.record.id,
                     dense={DENSE: (mixed / np.linalg.norm(mixed)).astype(np.float32)},
-                    sparse={SPARSE: lexical} if number == 0 and lexical.indices else {},
-                    payload=payload,
+                    sparse={SPARSE: described.lexical} if number == 0 and described.lexical.indices else {},
+                    payload=described.payload,
                 )
             )
         return points
+
+
+def _as_record(draft: Draft, *, now: datetime) -> Record:
+    """The record that a draft becomes, as far as composing asks."""
+    fields = {
+        name: getattr(draft, name)
+        for name in ("kind", "text", "metadata", "data", "role", "name", "title", "section")
+    }
+    return Record(
+        id=NO_ID,
+        occurred_at=draft.occurred_at or now,
+        created_at=now,
+        updated_at=now,
+        last_seen_at=now,
+        **fields,
+    )
 
 
 def _point_id(plan: _Planned, number: int) -> UUID:

@@ -1,17 +1,22 @@
-"""Recall: the query embedded, every kind searched in its own space, the lists fused, the records read from SQL."""
+"""Recall: the query embedded, every kind searched in its own space, the lists fused, the records read from SQL.
+
+Where a second stage is asked for, it reads the texts of the best candidates: those only that SQL lets this caller see.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from memsdk import conversing
+from memsdk.composing import compose
 from memsdk.filters import Filter, matches
-from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side
+from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side, Traits
 from memsdk.payloads import RECORD, REVISION, Hasher, filterable, visible
 from memsdk.ports import (
     Clock,
@@ -27,6 +32,7 @@ from memsdk.querying import QueryWay
 from memsdk.ranking import DEPTH, Candidate, Weights, best_scores, fuse, merge
 from memsdk.recalled import Recall
 from memsdk.reranking import DEFAULT, POOL, Ordering, rerank
+from memsdk.secondstage import SecondStage
 from memsdk.spaces import DENSE, SPARSE, Serving, ServingSpaces
 
 if TYPE_CHECKING:
@@ -40,7 +46,11 @@ FIELDS = (RECORD, REVISION)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A checked recall."""
+    """A checked recall.
+
+    Attributes:
+        second: looks again at the best candidates; None leaves the first stage's order.
+    """
 
     query: str
     scope: Scope
@@ -53,6 +63,7 @@ class Question:
     max_tokens: int | None = None
     explain: bool = False
     ordering: Ordering = DEFAULT
+    second: SecondStage | None = None
 
     @property
     def turns(self) -> tuple[str, ...]:
@@ -115,8 +126,8 @@ class Recaller:
             question, vectors=vectors, ways=ways, serving=serving, at=question.as_of or now
         )
         fused = merge(_fused(searches, depth=_depth(question.k)))
-        ranked = self._reranked(question, fused, at=question.as_of or now)
-        hits = self._hits(question, ranked, at=question.as_of or now)
+        ranked, traits = self._reranked(question, fused, at=question.as_of or now)
+        hits = self._hits(question, ranked, traits, at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
         versions = ",".join(dict.fromkeys(way.version for way in ways.values()))
         recall = Recall(
@@ -190,39 +201,91 @@ class Recaller:
 
     def _reranked(
         self, question: Question, candidates: Sequence[Candidate], *, at: datetime
-    ) -> Sequence[Candidate]:
-        """The best candidates by what they are, too: read past SQLAlchemy, and not at all for kinds without signals."""
+    ) -> tuple[Sequence[Candidate], Mapping[str, Traits]]:
+        """The best candidates by what they are, too, and what that is: nothing is read for kinds without signals.
+
+        What a second stage has read is read again, as a slow one leaves others time to forget it.
+        """
+        second = None if question.second is None else partial(self._second_look, question, at=at)
         if not question.ordering.needs_traits(question.kinds):
-            return candidates
-        pool = candidates[: max(POOL, 2 * question.k)]
+            return (candidates if second is None else second(candidates)), {}
+        looked_at = 0 if question.second is None else question.second.candidates
+        pool = candidates[: max(POOL, 2 * question.k, looked_at)]
         traits = self._records.traits([candidate.key for candidate in pool])
         if len(traits) < len(pool):  # some are gone since they were found
             gone = {candidate.key for candidate in pool} - traits.keys()
             candidates = [candidate for candidate in candidates if candidate.key not in gone]
-        return rerank(candidates, traits, ordering=question.ordering, query=question.query, now=at)
+        ordered = rerank(
+            candidates, traits, ordering=question.ordering, query=question.query, now=at, second=second
+        )
+        return ordered, traits if second is None else {}
 
-    def _hits(self, question: Question, candidates: Sequence[Candidate], *, at: datetime) -> list[Hit]:
+    def _second_look(
+        self, question: Question, candidates: Sequence[Candidate], *, at: datetime
+    ) -> list[Candidate]:
+        """The best as the reranker orders them, then the others. It reads the line that is indexed of a record."""
+        assert question.second is not None
+        most = question.second.candidates
+        shown = list(self._confirmed(question, candidates[:most], {}, at=at))
+        ordered = question.second.order(
+            [candidate for candidate, _ in shown],
+            query=question.query,
+            texts=[compose(record).line for _, record in shown],
+        )
+        return [*ordered, *candidates[most:]]
+
+    def _hits(
+        self,
+        question: Question,
+        candidates: Sequence[Candidate],
+        traits: Mapping[str, Traits],
+        *,
+        at: datetime,
+    ) -> list[Hit]:
         """The best k that SQL confirms, read k at a time: as a rule it confirms all of them."""
         hits: list[Hit] = []
         for start in range(0, len(candidates), question.k):
             batch = candidates[start : start + question.k]
-            ids = [candidate.record for candidate in batch]
-            records = {record.id: record for record in self._records.get(ids)}
-            for wanted, candidate in zip(ids, batch, strict=True):
-                record = self._as_of(records.get(wanted), candidate, question)
-                if record is not None and self._may_see(record, question, at=at):
-                    hits.append(
-                        Hit.model_validate(  # quicker than `model_construct`, which is a loop in Python
-                            {
-                                **record.__dict__,
-                                "score": round(candidate.score, 6),
-                                "why": candidate.why() if question.explain else None,
-                            }
-                        )
+            for candidate, record in self._confirmed(question, batch, traits, at=at):
+                hits.append(
+                    Hit.model_validate(  # quicker than `model_construct`, which is a loop in Python
+                        {
+                            **record.__dict__,
+                            "score": round(candidate.score, 6),
+                            "why": candidate.why() if question.explain else None,
+                        }
                     )
+                )
                 if len(hits) == question.k:
                     return hits
         return hits
+
+    def _confirmed(
+        self,
+        question: Question,
+        candidates: Sequence[Candidate],
+        traits: Mapping[str, Traits],
+        *,
+        at: datetime,
+    ) -> Iterator[tuple[Candidate, Record]]:
+        """The candidates that SQL lets this caller see, each with its record."""
+        records = self._read(candidates, traits)
+        for candidate in candidates:
+            record = self._as_of(records.get(candidate.key), candidate, question)
+            if record is not None and self._may_see(record, question, at=at):
+                yield candidate, record
+
+    def _read(self, candidates: Sequence[Candidate], traits: Mapping[str, Traits]) -> dict[str, Record]:
+        """The candidates' records by key: those that ranking has read already, and the others from SQL."""
+        found: dict[str, Record] = {}
+        for candidate in candidates:
+            known = traits.get(candidate.key)
+            if known is not None and known.read is not None:
+                found[candidate.key] = known.read()
+        left = {candidate.record: candidate.key for candidate in candidates if candidate.key not in found}
+        if left:
+            found |= {left[record.id]: record for record in self._records.get(list(left))}
+        return found
 
     def _as_of(self, record: Record | None, candidate: Candidate, question: Question) -> Record | None:
         if record is None or question.as_of is None or candidate.revision in (None, record.revision):

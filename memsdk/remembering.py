@@ -14,6 +14,8 @@ from memsdk.testing.failpoints import reach
 
 SLICE = 512
 """Drafts a transaction: what one `kill -9` can cost of a long list is at most what was not returned yet."""
+AHEAD = 4
+"""Calls with so few drafts embed them while the disk keeps them, which takes as long. Of more, many may be known already."""
 
 
 class Writer:
@@ -42,15 +44,17 @@ class Writer:
             IndexingError, EmbedderError: the records are stored, and will be found once the cause is mended.
         """
         self._prepare()
+        ahead = self._indexer.embed_ahead(drafts) if wait and len(drafts) <= AHEAD else None
         written: list[Written] = []
         for start in range(0, len(drafts), SLICE):
             reach("sql-before-commit")
             batch = self._records.add(drafts[start : start + SLICE], owner=self._owner() if wait else None)
             reach("sql-after-commit")
             written += batch
-        self.index(
-            changes_of(written), wait=wait
-        )  # only now: a failing index must not cost the rest of the list
+        changes = changes_of(written)
+        if ahead is not None and changes:
+            ahead.exception()  # once it is done
+        self.index(changes, wait=wait)  # only now: a failing index must not cost the rest of the list
         return written
 
     def update(

@@ -1,4 +1,4 @@
-"""The best of the fused candidates put in order: signals, recency, near-duplicates, diversity. Pure.
+"""The best of the fused candidates put in order: signals, a second stage, recency, near-duplicates, diversity. Pure.
 
 Only a pool of the best is looked at, as what ranking asks of a record has to be read. Those behind the pool stay behind.
 """
@@ -6,7 +6,7 @@ Only a pool of the best is looked at, as what ranking asks of a record has to be
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,6 +23,9 @@ DUPLICATE = 0.8
 SAME_PLACE = 0.3
 """How alike two texts are at least that stand in one session or one section."""
 MOST_DAYS = 1_000_000.0
+
+Look = Callable[[Sequence[Candidate]], list[Candidate]]
+"""Orders candidates anew, which it is given best first. It may leave some out; no score leaves the range that they had."""
 _WORD = re.compile(r"\w+")
 
 
@@ -87,6 +90,7 @@ def rerank(
     ordering: Ordering,
     query: str,
     now: datetime,
+    second: Look | None = None,
 ) -> list[Candidate]:
     """The candidates in order, best first; scores stay within 0..1 and are the sum of their parts.
 
@@ -94,6 +98,7 @@ def rerank(
         candidates: best first, as fused.
         traits: of the first candidates, the pool, by their keys.
         now: the time that the recall is of.
+        second: what looks at the pool once more, after the signals and before what a caller asks for.
     """
     pool, rest = list(candidates[: len(traits)]), list(candidates[len(traits) :])
     for kind in dict.fromkeys(traits[candidate.key].kind for candidate in pool):
@@ -109,6 +114,9 @@ def rerank(
             )
             for candidate, parts in zip(of_kind, added, strict=True):
                 candidate.add(parts)
+    if second is not None:
+        pool.sort(key=lambda candidate: -candidate.score)
+        pool = second(_scaled(pool, rest)[: len(pool)])
     if ordering.recency is not None:
         for candidate in pool:
             age = now - traits[candidate.key].occurred_at
@@ -165,7 +173,9 @@ def _scaled(pool: Sequence[Candidate], rest: Sequence[Candidate]) -> list[Candid
     for candidate in (*pool, *rest):
         score = candidate.score
         if score > least or score < 0.0:
-            candidate.add({"order": max(0.0, min(score, least)) - score})
+            kept = max(0.0, min(score, least))
+            candidate.add({"order": kept - score})
+            candidate.score = kept  # the sum may be off by its last digit
         least = candidate.score
     return [*pool, *rest]
 

@@ -47,6 +47,15 @@ class Settings(BaseSettings):
     host_idle_s: float = Field(
         default=5.0, ge=0, description="how long the index host outlives its last client"
     )
+    reranker_candidates: int = Field(
+        default=20, ge=2, le=200, description="how many of the best candidates a reranker looks at"
+    )
+    reranker_weight: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="the reranker's share of a score; 1 leaves nothing of the first stage's",
+    )
     tokenizer: str = Field(
         default="cl100k_base", description="the tiktoken encoding that budgets are counted in"
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,6 +37,8 @@ class Signals:
         substance: its words, up to `FULL_WORDS`; people's short turns agree, greet and thank.
         statement: the share of the text that asks nothing.
         time: the query names a time, and it was said then or soon after.
+        task: how many of the others are of its task: what an input is an instance of, its neighbours tell best.
+        answer: how many of the others have its output, of examples: a vote of the nearest neighbours.
 
     Substance and statement count among people only. What a user asks an assistant shows what the user was about, and an
     assistant's answer is longer than anything that was told to it.
@@ -46,12 +49,16 @@ class Signals:
     substance: float = 0.0
     statement: float = 0.0
     time: float = 0.0
+    task: float = 0.0
+    answer: float = 0.0
 
 
 DEFAULT_SIGNALS: Mapping[Kind, Signals] = {
-    Kind.MEMORY: Signals(speaker=0.05, session=0.5, substance=0.15, statement=0.25, time=0.5)
+    Kind.MEMORY: Signals(speaker=0.05, session=0.5, substance=0.15, statement=0.25, time=0.5),
+    Kind.EXAMPLE: Signals(task=0.3, answer=0.2),
 }
-"""By kind; a kind that is not here has none. LoCoMo R@10 / nDCG@10 .800 / .609 without them (docs/ranking.md)."""
+"""By kind; a kind that is not here has none. Without them LoCoMo's R@10 / nDCG@10 are .800 / .609, icl/mixed's nDCG@10 .262
+and not .393, icl/intents' hit@1 .846 and not .889 (docs/ranking.md)."""
 
 
 def contributions(
@@ -65,16 +72,19 @@ def contributions(
         now: what "yesterday" in the query counts from.
     """
     among_people = not any(trait.role == "assistant" for trait in traits)
-    values = {
-        "session": (signals.session, _session(scores, traits)),
-        "substance": (signals.substance, _substance(traits) if among_people else []),
-        "speaker": (signals.speaker, _speaker(query, traits)),
-        "statement": (signals.statement, _statement(traits) if among_people else []),
-        "time": (signals.time, _time(query, traits, now=now)),
+    values: dict[str, tuple[float, Callable[[], list[float]]]] = {
+        "session": (signals.session, lambda: _session(scores, traits)),
+        "substance": (signals.substance * among_people, lambda: _substance(traits)),
+        "speaker": (signals.speaker, lambda: _speaker(query, traits)),
+        "statement": (signals.statement * among_people, lambda: _statement(traits)),
+        "time": (signals.time, lambda: _time(query, traits, now=now)),
+        "task": (signals.task, lambda: _share([trait.name for trait in traits])),
+        "answer": (signals.answer, lambda: _share([trait.answer for trait in traits])),
     }
     added: list[dict[str, float]] = [{} for _ in traits]
-    for name, (weight, signal) in values.items():
-        if weight and signal:
+    for name, (weight, measured) in values.items():
+        signal = measured() if weight else []
+        if signal:
             mean = sum(signal) / len(signal)
             for place, value in enumerate(signal):
                 added[place][name] = weight * (value - mean)
@@ -104,6 +114,13 @@ def _speaker(query: str, traits: Sequence[Traits]) -> list[float]:
     said = set(_WORD.findall(query.casefold()))
     named = {name for name in names if (words := _WORD.findall(name.casefold())) and words[0] in said}
     return [float(trait.name in named) for trait in traits] if named and named != names else []
+
+
+def _share(values: Sequence[str | None]) -> list[float]:
+    """How many have the same value, over the most that any value has."""
+    counts = Counter(value for value in values if value is not None)
+    most = max(counts.values(), default=1)
+    return [0.0 if value is None else counts[value] / most for value in values]
 
 
 def _substance(traits: Sequence[Traits]) -> list[float]:

@@ -28,11 +28,12 @@ from memsdk.inputs import clean_path
 from memsdk.models import QueryVersion, Task
 from memsdk.parts import MODELS, Parts
 from memsdk.payloads import Hasher
-from memsdk.ports import Chunker, Clock, Embedder, EmbedderSpec, Index, TokenCounter
+from memsdk.ports import Chunker, Clock, Embedder, EmbedderSpec, Index, Reranker, TokenCounter
 from memsdk.recalling import Recaller
 from memsdk.records.store import open_store
 from memsdk.reindexing import Rebuilder
 from memsdk.remembering import Writer
+from memsdk.secondstage import SecondStage
 from memsdk.settings import Settings
 from memsdk.spaces import Serving, ServingSpaces
 from memsdk.verification import Verifier
@@ -52,18 +53,24 @@ def build(
     embedder: str | Path | Embedder | None,
     index: str | Index,
     settings: Mapping[str, object],
+    reranker: str | Path | Reranker | None = None,
     clock: Clock | None = None,
 ) -> Parts:
     """Open the store folder and put its services together. See `Memory.open`."""
     folder = _folder(path)
     _check_index(index)
     chosen = _settings(settings)
-    runtime = Runtime(device=chosen.device, dtype=chosen.dtype, threads=chosen.threads)
+    runtime = _runtime(chosen)
 
     def load(source: str | Path | Embedder | None) -> Embedder:
         return load_embedder(source, runtime=runtime, allow_download=chosen.allow_download)
 
     wanted = None if embedder is None else load(embedder)
+    second = (
+        None
+        if reranker is None
+        else second_stage(reranker, encoder=lambda: parts.serving.current().embedder, settings=chosen)
+    )
     clock = clock or SystemClock()
     store = open_store(
         folder,
@@ -83,6 +90,7 @@ def build(
             runtime=runtime,
             wanted=wanted,
             load=load,
+            second=second,
         )
         parts.serving.check()
         parts.tend()
@@ -108,6 +116,35 @@ def embedder_of(source: str | Path | Embedder | None, *, turn_prefixes: bool = F
     return load_embedder(source, prefixes=NO_PREFIXES if embedder.spec.prefixes else LLM_EMBEDDER)
 
 
+def second_stage(
+    reranker: str | Path | Reranker,
+    *,
+    encoder: Callable[[], object],
+    settings: Settings,
+    weight: float | None = None,
+) -> SecondStage:
+    """A reranker as recall uses it.
+
+    Args:
+        reranker: as `Memory.open` takes it.
+        encoder: gives the store's embedder, for late interaction.
+        weight: instead of that of the settings.
+
+    Raises:
+        RerankerError, InvalidInputError: there is no such reranker.
+    """
+    from memsdk.rerankers.loading import load_reranker  # with urllib, which a cold start can do without
+
+    found = load_reranker(
+        reranker, encoder=encoder, runtime=_runtime(settings), allow_download=settings.allow_download
+    )
+    return SecondStage(
+        reranker=found,
+        candidates=settings.reranker_candidates,
+        weight=settings.reranker_weight if weight is None else weight,
+    )
+
+
 @lru_cache(maxsize=8)
 def token_counter(tokenizer: str) -> TokenCounter:
     """The counter of that name, loaded once."""
@@ -126,6 +163,7 @@ def _services(
     runtime: Runtime,
     wanted: Embedder | None,
     load: Load,
+    second: SecondStage | None,
 ) -> Parts:
     hasher = Hasher(store.admin.secret())
     lexical = Bm25Encoder()
@@ -203,6 +241,7 @@ def _services(
         lexical=lexical,
         chunker=chunker,
         load=load,
+        second=second,
     )  # fmt: skip
 
 
@@ -255,6 +294,10 @@ def _settings(given: Mapping[str, object]) -> Settings:
         problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
         known = ", ".join(Settings.model_fields)
         raise InvalidInputError(f"settings: {problems}; there are {known}") from None
+
+
+def _runtime(settings: Settings) -> Runtime:
+    return Runtime(device=settings.device, dtype=settings.dtype, threads=settings.threads)
 
 
 def _fingerprint(spec: EmbedderSpec, task: Task) -> str:

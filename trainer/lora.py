@@ -10,7 +10,8 @@ import copy
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,16 @@ from memsdk.embedding.transformer import TransformerEmbedder, pool
 from memsdk.errors import InvalidInputError
 from memsdk.models import Side, Task
 from memsdk.ports import Embedder
+from memsdk.trainer.loop import rate_at
 from memsdk.trainer.problem import Problem
-from memsdk.trainer.residual import batch_loss, draw_keys, split, whole_quality
+from memsdk.trainer.residual import (
+    STRENGTHS,
+    batch_loss,
+    draw_places,
+    negative_places,
+    split,
+    whole_quality,
+)
 from memsdk.trainer.tiers import LoraSettings
 
 if TYPE_CHECKING:
@@ -34,6 +43,8 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
+PATIENCE = 4
+"""Passes without a better figure before it ends."""
 TARGETS = ("query", "key", "value", "q_lin", "k_lin", "v_lin", "q_proj", "k_proj", "v_proj")
 """The names of attention's projections in BERT, DistilBERT and newer encoders; those that a model has are adapted."""
 
@@ -55,12 +66,13 @@ class LoraResult:
 
 
 class Encoder:
-    """A TransformerEmbedder's encoder with gradients: token ids in, unit vectors out."""
+    """A TransformerEmbedder's encoder with gradients, on the model's device: token ids in, unit vectors out."""
 
     def __init__(
         self, embedder: TransformerEmbedder, model: nn.Module, *, task: Task, max_tokens: int
     ) -> None:
         self.model = model
+        self.device = next(model.parameters()).device
         self._embedder, self._task = embedder, task
         self._longest = min(max_tokens, embedder.spec.max_tokens)
         self._modes = embedder.spec.pooling.split("+")
@@ -78,7 +90,10 @@ class Encoder:
         for row, one in enumerate(ids):
             padded[row, : len(one)] = torch.tensor(one)
             mask[row, : len(one)] = 1
-        states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state
+        padded, mask = padded.to(self.device), mask.to(self.device)
+        on_gpu = self.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext():
+            states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state
         return normalize(pool(states.float(), mask, modes=self._modes), dim=1)
 
 
@@ -89,6 +104,7 @@ def fit_lora(
     embedder: Embedder,
     task: Task,
     settings: LoraSettings,
+    device: str | None = None,
     budget_s: float | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> LoraResult:
@@ -97,6 +113,7 @@ def fit_lora(
     Args:
         problem: the queries' vectors by the base encoder, their candidates, and the stored vectors.
         texts: the queries themselves, in the same order, without prefix.
+        device: where it is computed, on a GPU in bfloat16 where autocast finds that safe; None: where the embedder is.
         budget_s: stop after so many seconds, with the best found by then.
 
     Raises:
@@ -109,14 +126,18 @@ def fit_lora(
     began = time.monotonic()
     torch.manual_seed(settings.seed)
     model = _adapted(embedder.model, settings)
+    if device is not None:
+        model = model.to(device)
     encoder = Encoder(embedder, model, task=task, max_tokens=settings.max_tokens)
     ids = encoder.tokens(texts)
-    learnt, aside = split(problem, seed=settings.seed)
+    learnt, aside = split(problem, seed=settings.seed, keep=settings.keep)
     judge = aside or learnt
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=0.01)
-    steps = settings.passes * math.ceil(len(learnt) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps, settings.warm_up))
+    steps = settings.passes * math.ceil(min(len(learnt), settings.most_queries) / settings.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate_at(step, steps=steps, warm_up=settings.warm_up)
+    )
     best_quality, best_pass, best = _quality(problem, judge, encoder, ids), 0, _copied(trained)
     curve = [(float("nan"), best_quality)]
     generator = torch.Generator().manual_seed(settings.seed)
@@ -125,18 +146,22 @@ def fit_lora(
             problem, learnt, encoder=encoder, ids=ids, optimizing=(optimizer, schedule), settings=settings,
             generator=generator, deadline=None if budget_s is None else began + budget_s,
         )  # fmt: skip
-        quality = _quality(problem, judge, encoder, ids)
-        curve.append((loss, quality))
+        tried = []
+        for share in STRENGTHS[:1] if settings.keep == "last" else STRENGTHS:
+            with _weakened(model, share):
+                tried.append(_quality(problem, judge, encoder, ids))
+                if tried[-1] > best_quality or settings.keep == "last":
+                    best_quality, best_pass, best = tried[-1], number, _copied(trained)
+        curve.append((loss, max(tried)))
         if progress is not None:
-            progress(f"pass {number}: loss {loss:.4f}, nDCG aside {quality:.4f} (base {curve[0][1]:.4f})")
-        if quality > best_quality:
-            best_quality, best_pass, best = quality, number, _copied(trained)
-        if budget_s is not None and time.monotonic() - began > budget_s:
+            progress(f"pass {number}: loss {loss:.4f}, nDCG aside {max(tried):.4f} (base {curve[0][1]:.4f})")
+        is_late = budget_s is not None and time.monotonic() - began > budget_s
+        if is_late or number - best_pass >= PATIENCE:
             break
     with torch.no_grad():
         for parameter, value in zip(trained, best, strict=True):
             parameter.copy_(value)
-    merged = model.merge_and_unload().eval()
+    merged = model.merge_and_unload().eval().cpu()
     return LoraResult(model=merged, curve=tuple(curve), passes=best_pass, seconds=time.monotonic() - began)
 
 
@@ -178,12 +203,17 @@ def _adapted(base: nn.Module, settings: LoraSettings) -> LoraModel:
     from peft import LoraConfig
     from peft.tuners.lora import LoraModel
 
-    last = {name.rpartition(".")[2] for name, module in base.named_modules() if isinstance(module, nn.Linear)}
     config = LoraConfig(
         r=settings.rank, lora_alpha=settings.alpha, lora_dropout=settings.dropout, bias="none",
-        target_modules=[name for name in TARGETS if name in last] or "all-linear",
+        target_modules=_targets(base, settings),
     )  # fmt: skip
     return LoraModel(copy.deepcopy(base).float().train(), config, "default")
+
+
+def _targets(base: nn.Module, settings: LoraSettings) -> list[str] | str:
+    last = {name.rpartition(".")[2] for name, module in base.named_modules() if isinstance(module, nn.Linear)}
+    attention = [name for name in TARGETS if name in last]
+    return attention if attention and settings.layers == "attention" else "all-linear"
 
 
 def _one_pass(
@@ -197,19 +227,23 @@ def _one_pass(
     generator: torch.Generator,
     deadline: float | None,
 ) -> float:
-    """Every query once, in random order; returns the mean loss of those that were reached before the deadline."""
+    """So many queries once, in random order; returns the mean loss of those that were reached before the deadline."""
     optimizer, schedule = optimizing
-    order = [learnt[at] for at in torch.randperm(len(learnt), generator=generator).tolist()]
-    places, keys = draw_keys(
-        problem, learnt, negatives=settings.negatives, most=settings.most_keys, generator=generator
+    drawn = torch.randperm(len(learnt), generator=generator)[: settings.most_queries]
+    order = [learnt[at] for at in drawn.tolist()]
+    places = draw_places(
+        negative_places(problem, learnt, negatives=settings.negatives),
+        most=settings.most_keys,
+        generator=generator,
     )
+    keys = torch.from_numpy(problem.keys[places]).to(encoder.device)
     total, done = 0.0, 0
     encoder.model.train()
     for start in range(0, len(order), settings.batch):
         numbers = order[start : start + settings.batch]
         loss = batch_loss(
             encoder([ids[number] for number in numbers]), problem, numbers, keys=keys, places=places,
-            temperature=settings.temperature, reward_temperature=settings.reward_temperature,
+            temperature=settings.temperature, reward_temperature=settings.reward_temperature, loss=settings.loss,
         )  # fmt: skip
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch
@@ -223,23 +257,33 @@ def _one_pass(
 
 
 def _quality(problem: Problem, numbers: Sequence[int], encoder: Encoder, ids: Sequence[list[int]]) -> float:
-    return whole_quality(_embed(encoder, [ids[number] for number in numbers]), problem.part(numbers))
+    return whole_quality(embed_queries(encoder, [ids[number] for number in numbers]), problem.part(numbers))
 
 
-def _embed(encoder: Encoder, ids: Sequence[list[int]], *, batch: int = 32) -> Vectors:
+def embed_queries(encoder: Encoder, ids: Sequence[list[int]], *, batch: int = 32) -> Vectors:
+    """[n, d] float32 vectors without gradients and without dropout, in the order given."""
     encoder.model.eval()
     order = sorted(range(len(ids)), key=lambda number: len(ids[number]))
     vectors: dict[int, Vectors] = {}
     with torch.inference_mode():
         for start in range(0, len(order), batch):
             some = order[start : start + batch]
-            vectors.update(zip(some, encoder([ids[number] for number in some]).numpy(), strict=True))
+            vectors.update(zip(some, encoder([ids[number] for number in some]).cpu().numpy(), strict=True))
     return np.stack([vectors[number] for number in range(len(ids))])
 
 
-def _rate(step: int, steps: int, warm_up: float) -> float:
-    rising = max(1, round(steps * warm_up))
-    return min((step + 1) / rising, max(0.0, (steps - step) / max(1, steps - rising)))
+@contextmanager
+def _weakened(model: nn.Module, share: float) -> Iterator[None]:
+    """Within it, the learnt change of every layer is this share of what it was."""
+    ups = [parameter for name, parameter in model.named_parameters() if "lora_B" in name]
+    kept = _copied(ups)
+    with torch.no_grad():
+        for parameter in ups:
+            parameter.mul_(share)
+    yield
+    with torch.no_grad():
+        for parameter, value in zip(ups, kept, strict=True):
+            parameter.copy_(value)
 
 
 def _copied(parameters: Sequence[nn.Parameter]) -> list[Tensor]:

@@ -59,10 +59,11 @@ class Problem:
             examples=tuple(self.examples[number] for number in numbers),
         )
 
-    def visible(self, numbers: Sequence[int]) -> NDArray[np.bool_]:
-        """[b, m]: which keys each of these queries may find."""
+    def visible(self, numbers: Sequence[int], places: Places | None = None) -> NDArray[np.bool_]:
+        """[b, m]: which keys each of these queries may find; with places, [b, m'] for the keys there."""
         asking = np.array([self.examples[number].owner for number in numbers], np.int64)
-        seen: NDArray[np.bool_] = (self.owners[None, :] == SHARED) | (self.owners[None, :] == asking[:, None])
+        owners = self.owners if places is None else self.owners[places]
+        seen: NDArray[np.bool_] = (owners[None, :] == SHARED) | (owners[None, :] == asking[:, None])
         return seen
 
 

@@ -1,13 +1,13 @@
-"""T0: a residual map on the query vector, q' = norm(q + U V q), fitted in seconds on stored vectors.
+"""T0: a linear residual map on the query vector, q' = norm(q + A q), fitted in seconds on stored vectors.
 
-U starts at zero, so that the map starts as the identity; the penalty on U and V pulls it back there; and the step that
-did best on queries kept aside is the one that is used, the identity among them.
+A starts at zero, so that the map starts as the identity; the penalty on A pulls it back there; and the step and the
+strength that did best on queries kept aside are the ones that are used, the identity among them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,17 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from memsdk.trainer.loop import rate_at
 from memsdk.trainer.losses.graded import graded_distillation
+from memsdk.trainer.losses.kl import kl_distillation
 from memsdk.trainer.metrics import ndcg_at
 from memsdk.trainer.problem import Problem
-from memsdk.trainer.tiers import Negatives, ResidualSettings
+from memsdk.trainer.tiers import Keep, Loss, Negatives, ResidualSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from memsdk.trainer.problem import Places
 
     Vectors = NDArray[np.float32]
 
@@ -31,17 +35,25 @@ ASIDE = 0.15
 
 Aside are answers and not queries alone: what is asked next is mostly about records that no feedback has named yet.
 """
+FEWEST_ASIDE = 5
+"""Queries; with fewer nothing is kept aside."""
+FEWEST_GROUPS = 3
+"""Of queries that share answers; with fewer single queries are kept aside."""
+MOST_ASIDE = 400
+"""Queries: more would not choose better, and each pass is measured on them."""
 PATIENCE = 8
 """Passes without a better figure before it ends."""
+STRENGTHS = (1.0, 0.5)
+"""Shares of the learnt change that are tried after each pass: half of it often holds better for new answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResidualMap:
-    """The two factors of the map, and how it was found.
+    """The map in two factors, as it is stored, and how it was found.
 
     Attributes:
-        down: V, [bags x r, d].
-        up: U, [d, bags x r].
+        down: V, [r, d].
+        up: U, [d, r]; A = U V.
         curve: of each pass of the first map, its mean loss and nDCG on the queries kept aside; the first is the identity's.
         passes: the most passes that a map's chosen step had; 0 is the identity.
     """
@@ -51,6 +63,15 @@ class ResidualMap:
     curve: tuple[tuple[float, float], ...]
     passes: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """One map: A [d, d], and how it was found."""
+
+    weight: Tensor
+    curve: tuple[tuple[float, float], ...]
+    passes: int
 
 
 def fit_residual(
@@ -75,9 +96,10 @@ def fit_residual(
         until = None if budget_s is None else began + budget_s * (number + 1) / settings.bags
         own = replace(settings, seed=settings.seed + 1_000 * number)
         maps.append(_fit_one(problem, settings=own, deadline=until, progress=progress))
+    weight = torch.stack([each.weight for each in maps]).mean(0).numpy()
     return ResidualMap(
-        down=np.concatenate([each.down for each in maps]),
-        up=(np.concatenate([each.up for each in maps], axis=1) / len(maps)).astype(np.float32),
+        down=np.eye(len(weight), dtype=np.float32),
+        up=weight,
         curve=maps[0].curve,
         passes=max(each.passes for each in maps),
         seconds=time.monotonic() - began,
@@ -90,47 +112,92 @@ def _fit_one(
     settings: ResidualSettings,
     deadline: float | None,
     progress: Callable[[str], None] | None,
-) -> ResidualMap:
+) -> _Fit:
     """One map, with its own answers kept aside."""
-    began = time.monotonic()
     generator = torch.Generator().manual_seed(settings.seed)
     dims = problem.queries.shape[1]
-    learnt, aside = split(problem, seed=settings.seed)
-    down = torch.randn(settings.rank, dims, generator=generator) * dims**-0.5
-    up = torch.zeros(dims, settings.rank)
-    for factor in (down, up):
-        factor.requires_grad_(True)
-    optimizer = torch.optim.AdamW([down, up], lr=settings.learning_rate, weight_decay=0.0)
+    learnt, aside = split(problem, seed=settings.seed, keep=settings.keep)
+    weight = torch.zeros(dims, dims, requires_grad=True)
+    optimizer = torch.optim.Adam([weight], lr=settings.learning_rate)
+    size = max(8, min(settings.batch, len(learnt) // 12))
+    steps = max(1, min(len(learnt), settings.most_queries) // size)  # a pass
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate_at(step, steps=max(1, settings.passes) * steps, warm_up=settings.warm_up)
+    )
     judge = problem.part(aside or learnt)
-    best = (_quality(judge, down, up), 0, down.detach().clone(), up.detach().clone())
+    best = (_quality(judge, weight), 0, weight.detach().clone())
     curve = [(float("nan"), best[0])]
+    places = negative_places(problem, learnt, negatives=settings.negatives)
     for number in range(1, settings.passes + 1):
-        loss = _one_pass(
-            problem, learnt, factors=(down, up), optimizer=optimizer, settings=settings, generator=generator
-        )
-        quality = _quality(judge, down, up)
-        curve.append((loss, quality))
-        if quality > best[0]:
-            best = (quality, number, down.detach().clone(), up.detach().clone())
+        order = torch.randperm(len(learnt), generator=generator).tolist()
+        loss = 0.0
+        for step in range(steps):
+            numbers = [learnt[at] for at in order[step * size : (step + 1) * size]]
+            drawn = draw_places(places, most=settings.most_keys, generator=generator)
+            loss += _step(
+                problem, numbers, weight=weight, optimizer=optimizer, places=drawn, settings=settings
+            )
+            schedule.step()
+        tried = [(_quality(judge, share * weight), share) for share in STRENGTHS]
+        quality, share = tried[0] if settings.keep == "last" else max(tried)
+        curve.append((loss / steps, quality))
+        if quality > best[0] or settings.keep == "last":
+            best = (quality, number, share * weight.detach())
         if progress is not None:
-            progress(f"pass {number}: loss {loss:.4f}, nDCG aside {quality:.4f} (identity {curve[0][1]:.4f})")
+            progress(
+                f"pass {number}: loss {loss / steps:.4f}, nDCG aside {quality:.4f} (identity {curve[0][1]:.4f})"
+            )
         if number - best[1] >= PATIENCE or (deadline is not None and time.monotonic() > deadline):
             break
-    return ResidualMap(
-        down=best[2].numpy(), up=best[3].numpy(), curve=tuple(curve), passes=best[1],
-        seconds=time.monotonic() - began,
-    )  # fmt: skip
+    return _Fit(weight=best[2], curve=tuple(curve), passes=best[1])
 
 
-def split(problem: Problem, *, seed: int) -> tuple[list[int], list[int]]:
-    """The queries to learn from and those kept aside, which ask for other keys; none where they are too few."""
-    answers = sorted({place for example in problem.examples for place in example.relevant})
-    order = np.random.default_rng(seed).permutation(len(answers)).tolist()
-    kept = {answers[at] for at in order[: round(len(answers) * ASIDE)]}
-    aside = [n for n, example in enumerate(problem.examples) if example.relevant and example.relevant <= kept]
-    learnt = [n for n, example in enumerate(problem.examples) if not example.relevant & kept]
+def split(problem: Problem, *, seed: int, keep: Keep = "best") -> tuple[list[int], list[int]]:
+    """The queries to learn from and those kept aside, which share no answer with them; none where they are too few.
+
+    Queries that share answers go together, however long the chain from one to the other. Where there are but a few such
+    groups, one of them says little of the others: then single queries are kept aside, whose answers may be learnt.
+    Where the last weights are kept anyway, nothing is kept aside.
+    """
     everything = list(range(len(problem.examples)))
-    return (learnt, aside) if len(aside) >= 5 and learnt else (everything, [])
+    most = min(round(len(everything) * ASIDE), MOST_ASIDE)
+    if keep == "last" or most < FEWEST_ASIDE:
+        return everything, []
+    drawn = np.random.default_rng(seed)
+    groups = _linked([example.relevant for example in problem.examples])
+    chosen: list[list[int]] = []
+    for at in drawn.permutation(len(groups)).tolist():
+        if sum(map(len, chosen)) + len(groups[at]) <= most:
+            chosen.append(groups[at])
+    aside = {number for group in chosen for number in group}
+    if len(chosen) < FEWEST_GROUPS or len(aside) < FEWEST_ASIDE:
+        aside = set(drawn.permutation(len(everything))[:most].tolist())
+    return [number for number in everything if number not in aside], sorted(aside)
+
+
+def _linked(answers: Sequence[Collection[int]]) -> list[list[int]]:
+    """The numbers of the queries in groups that have no answer in common with another group.
+
+    >>> _linked([{1, 2}, {3}, {2, 4}, {5}])
+    [[0, 2], [1], [3]]
+    """
+    parent = list(range(len(answers)))
+
+    def root(number: int) -> int:
+        while parent[number] != number:
+            parent[number] = parent[parent[number]]
+            number = parent[number]
+        return number
+
+    first: dict[int, int] = {}
+    for number, some in enumerate(answers):
+        for answer in some:
+            parent[root(number)] = root(first.setdefault(answer, number))
+    groups: dict[int, list[int]] = {}
+    for number, some in enumerate(answers):
+        if some:
+            groups.setdefault(root(number), []).append(number)
+    return list(groups.values())
 
 
 def batch_loss(
@@ -139,35 +206,42 @@ def batch_loss(
     numbers: Sequence[int],
     *,
     keys: Tensor,
-    places: Sequence[int],
+    places: Places,
     temperature: float,
     reward_temperature: float,
+    loss: Loss = "graded",
 ) -> Tensor:
-    """Graded distillation of these queries against their own candidates and all keys; see `losses.graded`.
+    """The loss of these queries against their own candidates and other keys; see `losses.graded` and `losses.kl`.
+
+    A query's own candidates, the right ones among them, are never others of it; nor are keys that it may not find.
 
     Args:
         queries: [b, d] unit vectors, with gradients.
         numbers: which of the problem's queries they are.
         keys: [m', d] the negatives.
-        places: which keys of the problem these are.
+        places: [m'] which keys of the problem these are, each once.
     """
+    device = queries.device
     own = [problem.examples[number].candidates for number in numbers]
-    offsets = torch.tensor([0, *np.cumsum([len(each) for each in own]).tolist()])
-    columns = torch.from_numpy(problem.keys[np.concatenate(own)])
+    sizes = [len(each) for each in own]
+    offsets = torch.tensor([0, *np.cumsum(sizes).tolist()])
+    columns = torch.from_numpy(problem.keys[np.concatenate(own)]).to(device)
     scores = torch.cat([queries @ columns.T, queries @ keys.T], dim=1) / temperature
-    seen = problem.visible(numbers)
-    seen[np.repeat(np.arange(len(own)), [len(each) for each in own]), np.concatenate(own)] = False
-    others = torch.from_numpy(seen[:, list(places)])
-    mine = torch.zeros(len(own), int(offsets[-1]), dtype=torch.bool)
-    for row in range(len(own)):
-        mine[row, offsets[row] : offsets[row + 1]] = True  # others' candidates are among the keys already
+    seen = problem.visible(numbers, places)
+    column_of = np.full(len(problem.keys), -1)
+    column_of[places] = np.arange(len(places))
+    mine = column_of[np.concatenate(own)]
+    seen[np.repeat(np.arange(len(own)), sizes)[mine >= 0], mine[mine >= 0]] = False
+    rows = torch.arange(len(own))[:, None]
+    is_own = torch.repeat_interleave(torch.arange(len(own)), torch.tensor(sizes))[None] == rows
     rewards = torch.from_numpy(np.concatenate([problem.examples[number].rewards for number in numbers]))
-    return graded_distillation(
+    distil = kl_distillation if loss == "kl" else graded_distillation
+    return distil(
         scores,
-        rewards,
-        offsets,
+        rewards.to(device),
+        offsets.to(device),
         reward_temperature=reward_temperature,
-        mask=~torch.cat([mine, others], dim=1),
+        mask=~torch.cat([is_own, torch.from_numpy(seen)], dim=1).to(device),
     )
 
 
@@ -200,61 +274,53 @@ def whole_quality(queries: Vectors, problem: Problem) -> float:
     return float(np.mean(figures))
 
 
-def _one_pass(
-    problem: Problem,
-    learnt: Sequence[int],
-    *,
-    factors: tuple[Tensor, Tensor],
-    optimizer: torch.optim.Optimizer,
-    settings: ResidualSettings,
-    generator: torch.Generator,
-) -> float:
-    """Every query once, in random order; returns the mean loss."""
-    down, up = factors
-    order = [learnt[at] for at in torch.randperm(len(learnt), generator=generator).tolist()]
-    places, keys = draw_keys(
-        problem, learnt, negatives=settings.negatives, most=settings.most_keys, generator=generator
-    )
-    total = 0.0
-    size = max(8, min(settings.batch, len(order) // 12))
-    for start in range(0, len(order), size):
-        numbers = order[start : start + size]
-        moved = apply(torch.from_numpy(problem.queries[numbers]), down, up)
-        loss = batch_loss(
-            moved, problem, numbers, keys=keys, places=places, temperature=settings.temperature,
-            reward_temperature=settings.reward_temperature,
-        )  # fmt: skip
-        total += float(loss.detach()) * len(numbers)
-        optimizer.zero_grad()
-        (loss + settings.penalty * (down.square().sum() + up.square().sum())).backward()  # type: ignore[no-untyped-call]  # torch
-        optimizer.step()
-    return total / len(order)
-
-
-def draw_keys(
-    problem: Problem, learnt: Sequence[int], *, negatives: Negatives, most: int, generator: torch.Generator
-) -> tuple[list[int], Tensor]:
-    """The keys that serve as negatives in one pass, at most so many, and their places."""
+def negative_places(problem: Problem, learnt: Sequence[int], *, negatives: Negatives) -> Places:
+    """The keys that may serve as negatives of the learnt queries; never the answers of those kept aside."""
     aside: set[int] = set().union(*(example.relevant for example in problem.examples))
     aside -= set().union(*(problem.examples[number].relevant for number in learnt))
-    if negatives == "all":
-        wanted = [place for place in range(len(problem.keys)) if place not in aside]
-    else:
-        named = set().union(*(problem.examples[number].candidates.tolist() for number in learnt))
-        wanted = sorted(named - aside)
-    if len(wanted) > most:
-        drawn = torch.randperm(len(wanted), generator=generator)[:most].tolist()
-        wanted = [wanted[at] for at in sorted(drawn)]
-    return wanted, torch.from_numpy(problem.keys[wanted])
+    named = (
+        set(range(len(problem.keys)))
+        if negatives == "all"
+        else set().union(*(problem.examples[number].candidates.tolist() for number in learnt))
+    )
+    return np.array(sorted(named - aside), np.int64)
 
 
-def apply(queries: Tensor, down: Tensor, up: Tensor) -> Tensor:
+def draw_places(places: Places, *, most: int, generator: torch.Generator) -> Places:
+    """At most so many of the places."""
+    if len(places) <= most:
+        return places
+    return np.sort(places[torch.randperm(len(places), generator=generator)[:most].numpy()])
+
+
+def apply(queries: Tensor, weight: Tensor) -> Tensor:
     """The map: [n, d] unit vectors to [n, d] unit vectors."""
-    moved: Tensor = normalize(queries + (queries @ down.T) @ up.T, dim=1)
+    moved: Tensor = normalize(queries + queries @ weight.T, dim=1)
     return moved
 
 
-def _quality(problem: Problem, down: Tensor, up: Tensor) -> float:
+def _step(
+    problem: Problem,
+    numbers: Sequence[int],
+    *,
+    weight: Tensor,
+    optimizer: torch.optim.Optimizer,
+    places: Places,
+    settings: ResidualSettings,
+) -> float:
+    """One step of the optimizer; returns the loss without the penalty."""
+    loss = batch_loss(
+        apply(torch.from_numpy(problem.queries[numbers]), weight), problem, numbers,
+        keys=torch.from_numpy(problem.keys[places]), places=places, temperature=settings.temperature,
+        reward_temperature=settings.reward_temperature, loss=settings.loss,
+    )  # fmt: skip
+    optimizer.zero_grad()
+    (loss + settings.penalty * weight.square().sum()).backward()  # type: ignore[no-untyped-call]  # torch
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _quality(problem: Problem, weight: Tensor) -> float:
     with torch.inference_mode():
-        moved = apply(torch.from_numpy(problem.queries), down.detach(), up.detach())
+        moved = apply(torch.from_numpy(problem.queries), weight.detach())
     return whole_quality(moved.numpy(), problem)

@@ -51,14 +51,22 @@ class OnnxBert:
 
     def encode(self, ids: Sequence[Sequence[int]], *, modes: Sequence[str]) -> Vectors:
         """Unit vectors [B, hidden x modes] of these texts' token ids, which are padded to the longest."""
+        pooled = pool_arrays(self._run(ids), [len(one) for one in ids], modes=modes)
+        lengths_of = np.linalg.norm(pooled, axis=1, keepdims=True)
+        return cast("Vectors", pooled / np.maximum(lengths_of, np.float32(1e-12)))
+
+    def states(self, ids: Sequence[Sequence[int]]) -> list[Vectors]:
+        """The last hidden states of each text, [t, hidden]."""
+        return [states[: len(one)] for states, one in zip(self._run(ids), ids, strict=True)]
+
+    def _run(self, ids: Sequence[Sequence[int]]) -> Vectors:
+        """The last hidden states, [B, T, hidden]; those of the padding mean nothing."""
         lengths = [len(one) for one in ids]
         padded = np.full((len(ids), max(1, *lengths)), self.pad_id, np.int32)
         for row, one in enumerate(ids):
             padded[row, : len(one)] = one
-        states = self._open().run([STATES], {IDS: padded, LENGTHS: np.array(lengths, np.int32)})[0]
-        pooled = pool_arrays(states, lengths, modes=modes)
-        lengths_of = np.linalg.norm(pooled, axis=1, keepdims=True)
-        return cast("Vectors", pooled / np.maximum(lengths_of, np.float32(1e-12)))
+        found = self._open().run([STATES], {IDS: padded, LENGTHS: np.array(lengths, np.int32)})[0]
+        return cast("Vectors", found)
 
     def load(self) -> bool:
         """Read the weights and open the session; False where the file holds other tensors than BERT's."""

@@ -36,14 +36,25 @@ class TorchEngine:
 
     def encode(self, ids: Sequence[Sequence[int]], *, modes: Sequence[str]) -> Vectors:
         """Unit vectors [B, hidden x modes] of these texts' token ids, which are padded to the longest."""
+        with torch.inference_mode():
+            states, mask = self._run(ids)
+            pooled = pool(states, mask, modes=modes)
+            return cast("Vectors", nn.functional.normalize(pooled, dim=1).cpu().numpy())
+
+    def states(self, ids: Sequence[Sequence[int]]) -> list[Vectors]:
+        """The last hidden states of each text, [t, hidden]."""
+        with torch.inference_mode():
+            found = self._run(ids)[0].cpu().numpy()
+        return [states[: len(one)] for states, one in zip(found, ids, strict=True)]
+
+    def _run(self, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The last hidden states [B, T, hidden] in float32, and the mask [B, T]."""
         width = max(1, *(len(one) for one in ids))
         padded = np.full((len(ids), width), self.pad_id, np.int64)
         mask = np.zeros((len(ids), width), np.int64)
         for row, one in enumerate(ids):
             padded[row, : len(one)] = one
             mask[row, : len(one)] = 1
-        with torch.inference_mode():
-            on_device = torch.from_numpy(mask).to(self.device)
-            output = self.model(input_ids=torch.from_numpy(padded).to(self.device), attention_mask=on_device)
-            pooled = pool(output.last_hidden_state.float(), on_device, modes=modes)
-            return cast("Vectors", nn.functional.normalize(pooled, dim=1).cpu().numpy())
+        on_device = torch.from_numpy(mask).to(self.device)
+        output = self.model(input_ids=torch.from_numpy(padded).to(self.device), attention_mask=on_device)
+        return output.last_hidden_state.float(), on_device

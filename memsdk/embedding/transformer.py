@@ -35,6 +35,7 @@ __all__ = ["TransformerEmbedder", "pool"]
 
 _CPU_BATCH_TOKENS = 1_024  # more gains nothing on a CPU
 _GPU_BATCH_TOKENS = 32_768
+_TINY = np.float32(1e-12)  # instead of dividing by zero
 
 
 class Engine(Protocol):
@@ -46,9 +47,12 @@ class Engine(Protocol):
     def encode(self, ids: Sequence[Sequence[int]], *, modes: Sequence[str]) -> Vectors:
         """Unit vectors [B, hidden x modes], float32."""
 
+    def states(self, ids: Sequence[Sequence[int]]) -> list[Vectors]:
+        """The last hidden states of each text, [t, hidden], float32."""
+
 
 class TransformerEmbedder:
-    """Implements Embedder. Thread-safe; the weights are loaded once a process, however many embedders use them."""
+    """Implements Embedder and TokenEmbedder. Thread-safe; the weights are loaded once a process, however many embedders use them."""
 
     def __init__(
         self,
@@ -126,12 +130,30 @@ class TransformerEmbedder:
         """
         ids = self.token_ids(texts, task=task, side=side)
         vectors = np.empty((len(texts), self._spec.dims), np.float32)
-        for batch in _batches([len(one) for one in ids], budget=self._batch_tokens):
+        for batch in batches_of([len(one) for one in ids], budget=self._batch_tokens):
             vectors[batch] = self._engine.encode([ids[number] for number in batch], modes=self._modes)
         if not np.isfinite(vectors).all():
             raise EmbedderError(
                 f"{self._spec.name} gave vectors that are not finite; load it with dtype='float32', or fetch it again"
             )
+        return vectors
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
+        """One unit vector a token of each text: float32 [t, d], without prefix or special tokens, in the order given.
+
+        What ColBERT (Khattab and Zaharia, SIGIR 2020) compares, without its linear layer on top.
+
+        Raises:
+            InvalidInputError: something is not a text, or holds lone surrogates.
+        """
+        check_texts(texts)
+        encodings = self._tokenizer.encode_batch([self._cased(text) for text in texts])
+        vectors: list[Vectors] = [np.empty((0, self._engine.hidden), np.float32)] * len(texts)
+        for batch in batches_of([len(one) for one in encodings], budget=self._batch_tokens):
+            found = self._engine.states([encodings[number].ids for number in batch])
+            for number, states in zip(batch, found, strict=True):
+                words = states[np.array(encodings[number].special_tokens_mask) == 0]
+                vectors[number] = words / np.maximum(np.linalg.norm(words, axis=1, keepdims=True), _TINY)
         return vectors
 
     def token_ids(self, texts: Sequence[str], *, task: Task, side: Side) -> list[list[int]]:
@@ -184,10 +206,10 @@ def _choose_engine(folder: ModelFolder, runtime: Runtime) -> tuple[Engine, bool]
     return engine, engine.device.type == "cpu"
 
 
-def _batches(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
+def batches_of(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
     """Numbers of texts of like length, longest first, so that no batch is padded to more than `budget` tokens.
 
-    >>> list(_batches([2, 9, 3], budget=6))
+    >>> list(batches_of([2, 9, 3], budget=6))
     [[1], [2, 0]]
     """
     order = sorted(range(len(lengths)), key=lambda number: -lengths[number])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from uuid import UUID
 
+from pydantic import JsonValue
 from uuid_utils.compat import uuid7
 
+from memsdk.errors import RerankerError
 from memsdk.evaluation.measures import DEPTH
 from memsdk.evaluation.sets import Asked, EvaluationSet, Item
 from memsdk.filters import Range
@@ -19,7 +22,10 @@ from memsdk.messages import ROLES, ChatMessage
 from memsdk.models import Draft, Kind, Scope, Task
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
-from memsdk.reranking import Ordering
+from memsdk.reranking import DEFAULT, Ordering
+from memsdk.secondstage import SecondStage
+from memsdk.toolformats.reading import read_tools
+from memsdk.tools import drafts_of_tools
 
 BATCH = 256
 KIND_OF = {
@@ -51,8 +57,20 @@ def fill(memory: Memory, data: EvaluationSet) -> dict[UUID, str]:
     return written
 
 
-def ask(memory: Memory, query: Asked, *, task: Task, ordering: Ordering, ids: dict[UUID, str]) -> Found:
-    """The first hits for one query. Nothing is logged."""
+def ask(
+    memory: Memory,
+    query: Asked,
+    *,
+    task: Task,
+    ordering: Ordering,
+    ids: dict[UUID, str],
+    second: SecondStage | None = None,
+) -> Found:
+    """The first hits for one query. Nothing is logged.
+
+    Raises:
+        RerankerError: the second stage failed, so that the first would be measured in its place.
+    """
     question = Question(
         query=query.query,
         scope=Scope(user_id=query.group),
@@ -61,23 +79,54 @@ def ask(memory: Memory, query: Asked, *, task: Task, ordering: Ordering, ids: di
         where=None if query.before is None else Range(field="order", lt=query.before),
         history=query.history,
         ordering=ordering,
+        second=second,
+        explain=second is not None,
     )
+    if question.kinds == (Kind.TOOL,) and ordering == DEFAULT and second is None:
+        found = memory.tools.recall(
+            query.query, k=DEPTH, user_id=query.group
+        )  # the shelf's own is what users get
+        return found, [ids.get(hit.id) for hit in found]
     recall, _ = memory._parts.recaller.recall(question, id=uuid7())  # noqa: SLF001 -- with an ordering of our own
+    trouble = next((hit.why.reranker_error for hit in recall if hit.why and hit.why.reranker_error), None)
+    if trouble is not None:
+        raise RerankerError(f"{query.id}: {trouble}")
     return recall, [ids.get(hit.id) for hit in recall]
 
 
 def _draft(item: Item, kind: Kind) -> Draft:
     group, order = item.meta.get("group"), item.meta.get("order")
+    scope = Scope(user_id=None if group is None else str(group))
+    if kind is Kind.TOOL and item.meta.get("schema") is not None:
+        (tool,) = drafts_of_tools(read_tools(item.meta["schema"]), scope=scope, source=None, metadata={})
+        return replace(tool, external_id=item.id)
     title = item.meta.get("title") if kind is Kind.DOCUMENT else None
     has_title = isinstance(title, str) and not item.text.startswith(title)
     return Draft(
         kind=kind,
         text=item.text,
-        scope=Scope(user_id=None if group is None else str(group)),
+        scope=scope,
         external_id=item.id,
+        name=_text(item, "task") if kind is Kind.EXAMPLE else None,
         title=title if has_title and isinstance(title, str) else None,
+        data=_solved(item) if kind is Kind.EXAMPLE else {},
         metadata={} if order is None else {"order": order},
     )
+
+
+def _solved(item: Item) -> dict[str, JsonValue]:
+    """An example's parts: what stands before its input is its instruction."""
+    given, output = _text(item, "input"), _text(item, "output")
+    if given is None or output is None:
+        return {}
+    instruction = item.text.partition(given)[0].strip()
+    parts: dict[str, JsonValue] = {"input": given, "output": output}
+    return parts | ({"instruction": instruction} if instruction else {})
+
+
+def _text(item: Item, field: str) -> str | None:
+    value = item.meta.get(field)
+    return value if isinstance(value, str) and value.strip() else None
 
 
 def _fill_chats(memory: Memory, items: Sequence[Item]) -> dict[UUID, str]:

@@ -32,8 +32,9 @@ class Result(_Value):
 
     Attributes:
         categories, splits: the same for the queries of each; empty where the set names none.
-        embedding_ms, store_ms: p50, p90, p99 of a query's time in the embedder, and in all the rest; of the first setting
-            only, as later ones know the queries' vectors already.
+        embedding_ms: p50, p90, p99 of a query's time in the embedder; of the first setting only, as later ones know the
+            queries' vectors already.
+        store_ms: the same of all the rest, a reranker included.
         against_first: each measure compared with the first setting, query by query; empty for the first.
     """
 

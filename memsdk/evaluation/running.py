@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -22,6 +22,7 @@ from memsdk.evaluation.variants import Build, Variant, variants
 from memsdk.memory import IndexName, Memory
 from memsdk.models import Side, Task
 from memsdk.ports import Embedder, EmbedderSpec
+from memsdk.secondstage import SecondStage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +51,8 @@ def evaluate(
         source: a set's folder, a JSONL file of queries and relevant texts, a set, or a memory: then its own records are
             searched for what its feedback says was used.
         task: one of the six; by default what the folder's path says, else qa.
-        compare: `dense`, `lexical`, `hybrid` (both without signals), `diverse`, `collapse`, or a folder of an embedder.
+        compare: `dense`, `lexical`, `hybrid` (both without signals), `diverse`, `collapse`, a folder of an embedder, or a
+            reranker: `late`, or `reranker=NAME` with what `Memory.open` takes; `late@0.5` has a weight of its own.
         ablate: `prefixes`, `neighbours`, `signals`: the default without.
         split: only the queries of this split.
         embedder: as `Memory.open` takes it.
@@ -59,15 +61,22 @@ def evaluate(
 
     Raises:
         InvalidInputError: the set can't be read or has no such split, or a setting is unknown.
+        RerankerError: a reranker that is compared is not there, or fails.
     """
     wanted = variants(compare=compare, ablate=ablate)
     with tempfile.TemporaryDirectory(prefix="memsdk-eval-") as folder:
         data, filler = _data(source, task=task, folder=Path(folder))
         data = _chosen(data, split=split, limit=limit)
-        from memsdk.wiring import embedder_of  # the one place that names concrete classes
+        from memsdk.wiring import embedder_of, second_stage  # the one place that names concrete classes
 
         setting = _Setting(
-            data=data, filler=filler, folder=Path(folder), index=index, load=embedder_of, on_query=on_query
+            data=data,
+            filler=filler,
+            folder=Path(folder),
+            index=index,
+            load=embedder_of,
+            on_query=on_query,
+            second=second_stage,
         )
         if embedder is None and isinstance(source, Memory):
             embedder = source._parts.serving.current().embedder  # noqa: SLF001 -- the store's own, loaded already
@@ -101,6 +110,7 @@ class _Setting:
     index: IndexName
     load: Callable[..., Embedder]
     on_query: OnQuery | None
+    second: Callable[..., SecondStage]
 
     def run(
         self,
@@ -112,7 +122,7 @@ class _Setting:
     ) -> tuple[str, float, list[Run]]:
         """The embedder's name, the seconds that filling took, and a run for each setting of this build."""
         loaded = _Remembering(self.load(embedder, turn_prefixes=build.prefixes))
-        settings = {} if build.neighbours is None else {"neighbours": build.neighbours}
+        settings: dict[str, Any] = {} if build.neighbours is None else {"neighbours": build.neighbours}
         self._tell("filling", 0)
         with Memory.open(
             self.folder / f"store-{number}", embedder=loaded, index=self.index, log_recalls=False, **settings
@@ -120,12 +130,29 @@ class _Setting:
             began = time.perf_counter()
             ids = self.filler(memory)
             seconds = time.perf_counter() - began
-            return loaded.spec.name, seconds, [self._asked(memory, variant, ids) for variant in of_build]
+            stages = [self._second(variant, memory, encoder=loaded.inner) for variant in of_build]
+            runs = [
+                self._asked(memory, variant, ids, second=stage)
+                for variant, stage in zip(of_build, stages, strict=True)
+            ]
+            return loaded.spec.name, seconds, runs
 
-    def _asked(self, memory: Memory, variant: Variant, ids: dict[UUID, str]) -> Run:
+    def _second(self, variant: Variant, memory: Memory, *, encoder: Embedder) -> SecondStage | None:
+        if variant.reranker is None:
+            return None
+        settings = memory._parts.settings  # noqa: SLF001 -- an evaluation opens its memories itself
+        return self.second(
+            variant.reranker, encoder=lambda: encoder, settings=settings, weight=variant.weight
+        )
+
+    def _asked(
+        self, memory: Memory, variant: Variant, ids: dict[UUID, str], *, second: SecondStage | None
+    ) -> Run:
         measures, embed_s, store_s = [], [], []
         for number, query in enumerate(self.data.queries):
-            recall, found = ask(memory, query, task=self.data.task, ordering=variant.ordering, ids=ids)
+            recall, found = ask(
+                memory, query, task=self.data.task, ordering=variant.ordering, ids=ids, second=second
+            )
             measures.append(measure(found, query.relevant))
             embed_s.append(recall.embed_s)
             store_s.append(recall.total_s - recall.embed_s)
@@ -141,22 +168,22 @@ class _Remembering:
     """An embedder that embeds a text once, so that the second setting costs next to nothing."""
 
     def __init__(self, inner: Embedder) -> None:
-        self._inner = inner
+        self.inner = inner
         self._known: dict[tuple[Task, Side, str], Vectors] = {}
 
     @property
     def spec(self) -> EmbedderSpec:
-        return self._inner.spec
+        return self.inner.spec
 
     def embed(self, texts: Sequence[str], *, task: Task, side: Side) -> Vectors:
         missing = [text for text in dict.fromkeys(texts) if (task, side, text) not in self._known]
         if missing:
-            vectors = self._inner.embed(missing, task=task, side=side)
+            vectors = self.inner.embed(missing, task=task, side=side)
             self._known.update(((task, side, text), one) for text, one in zip(missing, vectors, strict=True))
         return np.stack([self._known[task, side, text] for text in texts])
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        return self._inner.count_tokens(texts)
+        return self.inner.count_tokens(texts)
 
 
 def _data(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -37,11 +37,18 @@ BUILT = Build()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One setting."""
+    """One setting.
+
+    Attributes:
+        reranker: as `Memory.open` takes it.
+        weight: the reranker's; None for the default.
+    """
 
     name: str
     build: Build = BUILT
     ordering: Ordering = PLAIN
+    reranker: str | None = None
+    weight: float | None = None
 
 
 def _only(*, dense: float, lexical: float) -> Ordering:
@@ -50,6 +57,7 @@ def _only(*, dense: float, lexical: float) -> Ordering:
 
 
 DEFAULT = "default"
+RERANKER = "reranker="
 NAMED: dict[str, Variant] = {
     variant.name: variant
     for variant in (
@@ -59,6 +67,7 @@ NAMED: dict[str, Variant] = {
         Variant(name="hybrid", ordering=Ordering(weights=DEFAULT_WEIGHTS, signals={})),
         Variant(name="diverse", ordering=Ordering(diversity=0.3)),
         Variant(name="collapse", ordering=Ordering(collapse=True)),
+        Variant(name="late", reranker="late"),
     )
 }
 """`hybrid` is the fusion without signals."""
@@ -77,11 +86,29 @@ def variants(*, compare: Sequence[str], ablate: Sequence[str]) -> list[Variant]:
 def _compared(name: str) -> Variant:
     if name in NAMED:
         return NAMED[name]
+    plain, at, share = name.rpartition("@")
+    if at and plain:
+        variant = _compared(plain)
+        if variant.reranker is not None:
+            return replace(variant, name=f"{variant.name}@{share}", weight=_weight(share))
+    if name.startswith(RERANKER):
+        return Variant(name=name, reranker=name.removeprefix(RERANKER))
     if Path(name).is_dir():
         return Variant(name=Path(name).name, build=Build(embedder=name))
     raise InvalidInputError(
-        f"nothing to compare is called {name!r:.80}; there are {', '.join(NAMED)}, and folders of embedders"
+        f"nothing to compare is called {name!r:.80}; there are {', '.join(NAMED)},"
+        f" {RERANKER}NAME, and folders of embedders"
     )
+
+
+def _weight(share: str) -> float:
+    try:
+        weight = float(share)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight <= 1:
+        raise InvalidInputError(f"a reranker's weight is {share!r:.40}, expected a number from 0 to 1")
+    return weight
 
 
 def _ablated(name: str) -> Variant:

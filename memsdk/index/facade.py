@@ -72,8 +72,8 @@ class EngineFacade(ABC):
         while True:
             page = self._call("scan", collection, list(fields), after)
             ids, columns, after = cast("tuple[bytes, Columns, bytes | None]", page)
-            for point, payload in points_from_plain(ids, columns, fields):
-                yield PointHit(point, 0.0, payload)
+            for key, payload in points_from_plain(ids, columns, fields):
+                yield PointHit(key, 0.0, payload)
             if after is None:
                 return
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
-from uuid import UUID
 
 import numpy as np
 from pydantic import JsonValue
@@ -98,15 +97,20 @@ def result_from_plain(request: SearchRequest, answer: Answer) -> SearchResult:
     asked = [leg.name for leg in request.legs if leg.sparse is None or len(leg.sparse.indices)]
     for name, (places, scores) in zip(asked, legs, strict=True):
         ranked = zip(memoryview(places).cast("I"), memoryview(scores).cast("f"), strict=True)
-        result[name] = [PointHit(points[place][0], score, points[place][1]) for place, score in ranked]
+        found = []
+        for place, score in ranked:
+            key, payload = points[place]
+            found.append(PointHit(key, score, payload))
+        result[name] = found
     return result
 
 
 def points_from_plain(
     ids: bytes, columns: Columns, fields: Sequence[str]
-) -> list[tuple[UUID, dict[str, JsonValue]]]:
-    """Ids with the payload fields that are there."""
-    points = [UUID(bytes=ids[at : at + 16]) for at in range(0, len(ids), 16)]
+) -> list[tuple[str, dict[str, JsonValue]]]:
+    """Ids as texts, with the payload fields that are there."""
+    digits = ids.hex()
+    points = [_with_hyphens(digits[at : at + 32]) for at in range(0, len(digits), 32)]
     if not columns:
         return [(point, {}) for point in points]
     payloads = [dict(zip(fields, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -115,6 +119,11 @@ def points_from_plain(
             {name: value for name, value in payload.items() if value is not None} for payload in payloads
         ]
     return list(zip(points, payloads, strict=True))
+
+
+def _with_hyphens(digits: str) -> str:
+    """As `str(UUID(digits))` has it, at a tenth of its cost."""
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _leg(leg: Leg) -> list[object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memsdk.ports.embedding import Embedder, EmbedderSpec, LexicalEncoder, TokenCounter
+from memsdk.ports.embedding import Embedder, EmbedderSpec, LexicalEncoder, TokenCounter, TokenEmbedder
 from memsdk.ports.index import (
     Index,
     IndexAdmin,
@@ -17,6 +17,7 @@ from memsdk.ports.ingest import Chunker, Message, Parsed, Reader, Section
 from memsdk.ports.outbox import Indexable, Outbox, OutboxCare, OutboxState, Owner, Space, Spaces
 from memsdk.ports.passages import Passages, Tail
 from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions, Whose, Written
+from memsdk.ports.reranking import Reranker
 from memsdk.ports.rewards import LogProb, Origin, RewardCache, SampleEntry, ScoreEntry
 from memsdk.ports.store import Clock, RecallEntry, RecallLog, Store, StoreAdmin, Transfer
 from memsdk.ports.versions import QueryVersions, TrainingRuns
@@ -50,6 +51,7 @@ __all__ = [
     "RecallLog",
     "RecordFilter",
     "Records",
+    "Reranker",
     "RewardCache",
     "SampleEntry",
     "ScoreEntry",
@@ -63,6 +65,7 @@ __all__ = [
     "StoreAdmin",
     "Tail",
     "TokenCounter",
+    "TokenEmbedder",
     "TrainingRuns",
     "Transfer",
     "VectorIndex",

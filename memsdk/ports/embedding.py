@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from memsdk.models import Side, SparseVector, Task
 
@@ -54,6 +54,17 @@ class Embedder(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """How many tokens each text has, without prefix, special tokens or truncation."""
+
+
+@runtime_checkable
+class TokenEmbedder(Protocol):
+    """An encoder that shows what it makes of every token of a text. Thread-safe."""
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[Vectors]:
+        """One unit vector a token of each text: float32 [t, d], without prefix or special tokens, in the order given.
+
+        A text longer than the encoder takes is cut; one without any token has no rows.
+        """
 
 
 class LexicalEncoder(Protocol):

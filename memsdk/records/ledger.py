@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -10,27 +11,28 @@ from sqlalchemy.engine import Connection
 
 from memsdk.models import Kind
 from memsdk.ports import Change
+from memsdk.records.driven import Row, Statement
 from memsdk.records.rows import batches
 from memsdk.records.schema import counters, outbox, records, texts
 
-_TAKE = (
+_TAKE = Statement(
     sa.update(counters)
     .where(counters.c.name == sa.bindparam("which"))
     .values(value=counters.c.value + sa.bindparam("count"))
     .returning(counters.c.value)
 )
-_TAKE_BOTH = (
+_TAKE_BOTH = Statement(
     sa.update(counters)
-    .where(counters.c.name.in_(("text", "seq")))
+    .where(sa.or_(counters.c.name == "text", counters.c.name == "seq"))
     .values(
         value=counters.c.value
         + sa.case((counters.c.name == "text", sa.bindparam("texts")), else_=sa.bindparam("seqs"))
     )
     .returning(counters.c.name, counters.c.value)
 )
-_INSERT_TEXT = sa.insert(texts)
-_INSERT_OUTBOX = sa.insert(outbox)
-_STAMP = (
+_INSERT_TEXT = Statement(sa.insert(texts))
+_INSERT_OUTBOX = Statement(sa.insert(outbox))
+_STAMP = Statement(
     sa.update(records)
     .where(records.c.id == sa.bindparam("stamped"))
     .values(index_seq=sa.bindparam("new_seq"))
@@ -49,13 +51,13 @@ _TURNS = sa.select(records.c.id, records.c.position).where(
     records.c.kind == Kind.MEMORY.value,
     records.c.position.is_not(None),
 )
-_BEFORE = (
+_BEFORE = Statement(
     _TURNS.where(records.c.position < sa.bindparam("at"))
     .order_by(records.c.position.desc())
     .limit(sa.bindparam("count"))
 )
-_LAST = _TURNS.order_by(records.c.position.desc()).limit(sa.bindparam("count"))
-_AFTER = (
+_LAST = Statement(_TURNS.order_by(records.c.position.desc()).limit(sa.bindparam("count")))
+_AFTER = Statement(
     _TURNS.where(records.c.position > sa.bindparam("at"))
     .order_by(records.c.position)
     .limit(sa.bindparam("count"))
@@ -67,14 +69,15 @@ Place = tuple[str | None, str]
 
 def take(connection: Connection, which: str, count: int) -> range:
     """The next `count` numbers of a counter."""
-    last = int(connection.execute(_TAKE, {"which": which, "count": count}).scalar_one())
+    ((value,),) = _TAKE.run(connection, {"which": which, "count": count})
+    last = cast("int", value)
     return range(last - count + 1, last + 1)
 
 
 def take_both(connection: Connection, *, texts: int, seqs: int) -> tuple[range, range]:
     """The next ids of texts and of outbox entries, in one statement."""
-    rows = connection.execute(_TAKE_BOTH, {"texts": texts, "seqs": seqs})
-    last = {row.name: int(row.value) for row in rows}
+    rows = _TAKE_BOTH.run(connection, {"texts": texts, "seqs": seqs})
+    last = {name: cast("int", value) for name, value in rows}
     return range(last["text"] - texts + 1, last["text"] + 1), range(last["seq"] - seqs + 1, last["seq"] + 1)
 
 
@@ -91,8 +94,8 @@ def write_texts(connection: Connection, pairs: Sequence[tuple[bytes, bytes]]) ->
 def insert_texts(connection: Connection, ids: range, pairs: Sequence[tuple[bytes, bytes]]) -> None:
     """Append texts (body, extra) under ids that were taken for them."""
     if pairs:
-        connection.execute(
-            _INSERT_TEXT,
+        _INSERT_TEXT.run_many(
+            connection,
             [
                 {"id": each, "body": body, "extra": extra}
                 for each, (body, extra) in zip(ids, pairs, strict=True)
@@ -124,12 +127,12 @@ def enter(connection: Connection, changed: Sequence[UUID], *, owner: str | None)
 def insert_entries(connection: Connection, entries: Sequence[tuple[Change, str | None]]) -> None:
     """Outbox entries under numbers that were taken for them, each with its owner."""
     if entries:
-        connection.execute(
-            _INSERT_OUTBOX,
+        _INSERT_OUTBOX.run_many(
+            connection,
             [
                 {
                     "seq": change.seq,
-                    "record_id": change.record,
+                    "record_id": change.record.hex,
                     "state": 0,
                     "owner": owner,
                     "generation": None,
@@ -143,7 +146,9 @@ def insert_entries(connection: Connection, entries: Sequence[tuple[Change, str |
 def stamp(connection: Connection, changes: Sequence[Change]) -> None:
     """Note on the records the outbox entries that touched them last."""
     if changes:
-        connection.execute(_STAMP, [{"stamped": change.record, "new_seq": change.seq} for change in changes])
+        _STAMP.run_many(
+            connection, [{"stamped": change.record.hex, "new_seq": change.seq} for change in changes]
+        )
 
 
 def enter_neighbours(connection: Connection, ids: Iterable[UUID]) -> None:
@@ -161,21 +166,25 @@ def turns_before(connection: Connection, place: Place, position: int, *, count: 
     """The `count` turns that precede a position in a session, in order."""
     user, session = place
     asked = {"user": user, "session": session, "at": position, "count": count}
-    return [row.id for row in connection.execute(_BEFORE, asked)][::-1]
+    return [_id(row) for row in _BEFORE.run(connection, asked)][::-1]
 
 
 def last_turns(connection: Connection, place: Place, *, count: int) -> list[tuple[UUID, int]]:
     """The last `count` turns of a session with their positions, in order."""
     user, session = place
-    rows = connection.execute(_LAST, {"user": user, "session": session, "count": count})
-    return [(row.id, row.position) for row in rows][::-1]
+    rows = _LAST.run(connection, {"user": user, "session": session, "count": count})
+    return [(_id(row), cast("int", row[1])) for row in rows][::-1]
 
 
 def turns_after(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:
     """The `count` turns that follow a position in a session."""
     user, session = place
     asked = {"user": user, "session": session, "at": position, "count": count}
-    return [row.id for row in connection.execute(_AFTER, asked)]
+    return [_id(row) for row in _AFTER.run(connection, asked)]
+
+
+def _id(row: Row) -> UUID:
+    return UUID(cast("str", row[0]))
 
 
 def text_ids(connection: Connection, column: sa.ColumnElement[int], keyed_by: sa.ColumnElement[UUID],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import cast
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -12,7 +13,8 @@ from sqlalchemy.engine import Connection
 from memsdk.ports import Change, Indexable
 from memsdk.records import ledger
 from memsdk.records.clients import Clients
-from memsdk.records.database import Database
+from memsdk.records.database import Database, SqlValue
+from memsdk.records.driven import LookUp, Statement
 from memsdk.records.rows import BATCH, batches
 from memsdk.records.schema import counters, outbox, records, spaces
 from memsdk.records.states import read_states
@@ -24,16 +26,14 @@ _IS_PENDING = outbox.c.state == sa.literal_column("0")  # a literal, so that the
 _COLUMNS = sa.select(outbox.c.seq, outbox.c.record_id)
 _FREE = _COLUMNS.where(_IS_PENDING, outbox.c.owner.is_(None)).order_by(outbox.c.seq)
 _OWNERS = sa.select(outbox.c.owner).where(_IS_PENDING, outbox.c.owner.is_not(None)).distinct()
-_CURRENT = sa.select(records.c.id, records.c.index_seq).where(
-    records.c.id.in_(sa.bindparam("ids", expanding=True))
-)
-_MARK = (
+_CURRENT = LookUp(sa.select(records.c.id, records.c.index_seq), records.c.id)
+_MARK = Statement(
     sa.update(outbox)
     .where(outbox.c.record_id == sa.bindparam("marked"), outbox.c.seq <= sa.bindparam("state_seq"),
            outbox.c.state == PENDING, sa.or_(outbox.c.owner.is_(None), outbox.c.seq == sa.bindparam("own")))
-    .values(state=APPLIED, owner=None, generation=sa.bindparam("by"), applied_at=sa.bindparam("at"))
+    .values(state=APPLIED, owner=sa.null(), generation=sa.bindparam("by"), applied_at=sa.bindparam("at"))
 )  # fmt: skip
-_POINTS = (
+_POINTS = Statement(
     sa.update(records).where(records.c.id == sa.bindparam("indexed")).values(points=sa.bindparam("parts"))
 )
 _REOPEN = (
@@ -90,14 +90,16 @@ class SqlOutbox:
             return []
         with self._database.write(durable=False) as connection:
             current = _current_seqs(connection, [change.record for change in changes])
-            again, marks, counts = [], [], []
+            again: list[Change] = []
+            marks: list[dict[str, SqlValue]] = []
+            counts: list[dict[str, SqlValue]] = []
             for change, state, parts in zip(changes, states, points, strict=True):
                 if current.get(change.record) != (state.seq if state.revisions else None):
                     again.append(change)
                     continue
                 marks.append(
                     {
-                        "marked": change.record,
+                        "marked": change.record.hex,
                         "own": change.seq,
                         "state_seq": state.seq,
                         "by": generation,
@@ -105,11 +107,11 @@ class SqlOutbox:
                     }
                 )
                 if state.revisions and parts != state.points:
-                    counts.append({"indexed": change.record, "parts": parts})
+                    counts.append({"indexed": change.record.hex, "parts": parts})
             if marks:
-                connection.execute(_MARK, marks)
+                _MARK.run_many(connection, marks)
             if counts:
-                connection.execute(_POINTS, counts)
+                _POINTS.run_many(connection, counts)
             reopened = [_reopen(connection, change, exists=change.record in current) for change in again]
         failpoints.reach("outbox-applied")
         return reopened
@@ -212,7 +214,8 @@ def last_seq(connection: Connection) -> int:
 def _current_seqs(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, int]:
     found: dict[UUID, int] = {}
     for some in batches(ids):
-        found.update((row.id, row.index_seq) for row in connection.execute(_CURRENT, {"ids": list(some)}))
+        rows = _CURRENT.run(connection, [each.hex for each in some])
+        found.update((UUID(cast("str", id_)), cast("int", seq)) for id_, seq in rows)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection
 
 from memsdk.ports import Clock, LogProb, SampleEntry, ScoreEntry
@@ -18,6 +18,7 @@ from memsdk.records.rows import BATCH, Keys
 from memsdk.records.schema import recalls, records, reward_samples, reward_scores, texts
 
 Id = TypeVar("Id", bytes, UUID)
+_INSERT_NEW = sqlite.insert(reward_scores).on_conflict_do_nothing(index_elements=["key"])
 
 
 class SqlRewardCache:
@@ -54,7 +55,7 @@ class SqlRewardCache:
             for entry in entries
         ]  # fmt: skip
         with self._database.write(durable=False) as connection:
-            connection.execute(_insert_new(connection, reward_scores), rows)
+            connection.execute(_INSERT_NEW, rows)
 
     def samples(self, keys: Sequence[bytes]) -> dict[bytes, tuple[str, ...]]:
         """Those that are known."""
@@ -95,13 +96,6 @@ class SqlRewardCache:
                     for (key, one), text_id in zip(new, text_ids, strict=True)
                 ]  # fmt: skip
                 connection.execute(sa.insert(reward_samples), rows)
-
-
-def _insert_new(connection: Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """An insert that leaves known keys as they are; the databases agree on the words, SQLAlchemy has one a dialect."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing(index_elements=["key"])
-    return sqlite.insert(table).on_conflict_do_nothing(index_elements=["key"])
 
 
 def _there(connection: Connection, column: sa.ColumnElement[Id], ids: Iterable[Id | None]) -> set[Id]:

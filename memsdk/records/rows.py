@@ -12,6 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import JsonValue
+from pydantic_core import from_json
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Row
 
@@ -19,14 +20,14 @@ from memsdk.models import Draft, Kind, Metadata, Record, Scope
 from memsdk.records.database import Database
 from memsdk.records.schema import from_micros, record_versions, records, texts
 
-_FIELDS = (
+FIELDS = (
     "id", "kind", "user_id", "agent_id", "session_id", "role", "source_id", "position", "external_id",
     "occurred_at", "created_at", "updated_at", "expires_at", "superseded_at", "superseded_by", "revision", "seen",
     "last_seen_at",
 )  # fmt: skip
 
 SELECT_RECORDS = sa.select(
-    *(records.c[name] for name in _FIELDS), texts.c.body, texts.c.extra, records.c.text_id, records.c.index_seq,
+    *(records.c[name] for name in FIELDS), texts.c.body, texts.c.extra, records.c.text_id, records.c.index_seq,
     records.c.points, records.c.content_key,
 ).join_from(records, texts, records.c.text_id == texts.c.id)  # fmt: skip
 """What `to_record` reads; add `.where(...)`."""
@@ -71,7 +72,7 @@ def decode_extra(stored: bytes) -> Extra:
     """The inverse of `Extra.encoded`."""
     if not stored:
         return Extra(metadata={})
-    parts = json.loads(stored)
+    parts = from_json(stored)  # a third of json.loads' time
     return Extra(
         metadata=parts.get("m", {}),
         name=parts.get("n"),
@@ -101,7 +102,7 @@ def extra_of_record(record: Record) -> Extra:
 
 def to_record(row: AnyRow) -> Record:
     """The record that a row of `SELECT_RECORDS` holds."""
-    return _record(dict(zip(_FIELDS, row, strict=False)), body=row[18], extra=row[19])
+    return _record(dict(zip(FIELDS, row, strict=False)), body=row[18], extra=row[19])
 
 
 def _record(values: dict[str, object], *, body: object, extra: object) -> Record:
@@ -132,7 +133,7 @@ def fetch_records(database: Database, ids: Sequence[UUID]) -> dict[UUID, Record]
 
 def plain_record(row: Sequence[object]) -> Record:
     """The record that a row of `PLAIN_SELECT` holds."""
-    values: dict[str, object] = dict(zip(_FIELDS, row, strict=False))
+    values: dict[str, object] = dict(zip(FIELDS, row, strict=False))
     for name in _TIMES:
         if values[name] is not None:
             values[name] = from_micros(cast(int, values[name]))
@@ -161,7 +162,7 @@ def fetch_past(
     for some in batches(revised):
         for row in connection.execute(_VERSIONS, {"ids": list(some)}):
             now = current[row.record_id]
-            values = {name: getattr(now, name) for name in _FIELDS}
+            values = {name: getattr(now, name) for name in FIELDS}
             values.update(
                 revision=row.revision, occurred_at=row.occurred_at, expires_at=row.expires_at,
                 updated_at=row.written_at,

@@ -103,24 +103,24 @@ records = sa.Table(
     sa.Index("ix_records_content_key", "content_key"),
     sa.Index(
         "ix_records_external_key", "external_key", unique=True,
-        sqlite_where=sa.text("external_key IS NOT NULL"), postgresql_where=sa.text("external_key IS NOT NULL"),
+        sqlite_where=sa.text("external_key IS NOT NULL"),
     ),
     sa.Index("ix_records_user", "user_id", "id"),
     sa.Index(
         "ix_records_session", "session_id", "user_id", "position",
-        sqlite_where=sa.text("session_id IS NOT NULL"), postgresql_where=sa.text("session_id IS NOT NULL"),
+        sqlite_where=sa.text("session_id IS NOT NULL"),
     ),
     sa.Index(
         "ix_records_source", "source_id", "position",
-        sqlite_where=sa.text("source_id IS NOT NULL"), postgresql_where=sa.text("source_id IS NOT NULL"),
+        sqlite_where=sa.text("source_id IS NOT NULL"),
     ),
     sa.Index(
         "ix_records_expiry", "expires_at",
-        sqlite_where=sa.text("expires_at IS NOT NULL"), postgresql_where=sa.text("expires_at IS NOT NULL"),
+        sqlite_where=sa.text("expires_at IS NOT NULL"),
     ),
     sa.Index(
         "ix_records_superseded_by", "superseded_by",
-        sqlite_where=sa.text("superseded_by IS NOT NULL"), postgresql_where=sa.text("superseded_by IS NOT NULL"),
+        sqlite_where=sa.text("superseded_by IS NOT NULL"),
     ),
 )  # fmt: skip
 
@@ -168,7 +168,6 @@ outbox = sa.Table(
         "owner",
         "seq",
         sqlite_where=sa.text("state = 0"),
-        postgresql_where=sa.text("state = 0"),
     ),
 )
 
@@ -300,7 +299,6 @@ query_versions = sa.Table(
         "owner",
         unique=True,
         sqlite_where=sa.text("state = 'active'"),
-        postgresql_where=sa.text("state = 'active'"),
     ),
 )
 

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from memsdk.models import Kind, Traits
 from memsdk.records.database import Database
-from memsdk.records.rows import BATCH
+from memsdk.records.rows import BATCH, FIELDS, PLAIN_SELECT, plain_record
 from memsdk.records.schema import from_micros
 
 OPENING_BYTES = 600
 """Of a long text the beginning shows what it is like."""
-_SELECT = (
-    "SELECT records.id, kind, occurred_at, substr(texts.body, 1, {length}), session_id, role, CASE WHEN length(texts.extra)"
-    " > 0 THEN json_extract(CAST(texts.extra AS TEXT), '$.n') END, source_id FROM records JOIN texts"
-    " ON records.text_id = texts.id WHERE records.id IN ({marks})"
+LONG_BYTES = 20_000
+"""Longer texts are left where they are; of all others the whole record comes along, so that hits need no second read."""
+_OWN = (
+    f"length(texts.body) <= {LONG_BYTES}",
+    f"substr(texts.body, 1, {OPENING_BYTES})",
+    "CASE WHEN length(texts.extra) > 0 THEN json_extract(CAST(texts.extra AS TEXT), '$.n') END",
+    "CASE WHEN kind = 'example' AND length(texts.extra) > 0 THEN json_extract(CAST(texts.extra AS TEXT), '$.d.output') END",
+)
+_WHOLE = PLAIN_SELECT.replace("texts.body", f"CASE WHEN {_OWN[0]} THEN texts.body END", 1).removeprefix(
+    "SELECT "
+)
+_SELECT = f"SELECT {', '.join(_OWN)}, {_WHOLE} WHERE records.id IN "
+ID, KIND, OCCURRED_AT, SESSION_ID, ROLE, SOURCE_ID = map(
+    FIELDS.index, ("id", "kind", "occurred_at", "session_id", "role", "source_id")
 )
 _KINDS = {kind.value: kind for kind in Kind}
 
@@ -27,16 +38,17 @@ def fetch_traits(database: Database, ids: Sequence[str]) -> dict[str, Traits]:
     found: dict[str, Traits] = {}
     for start in range(0, len(asked), BATCH):
         some = asked[start : start + BATCH]
-        statement = _SELECT.format(length=OPENING_BYTES, marks=", ".join("?" * len(some)))
-        for id_, kind, occurred_at, opening, *others in database.fetch(statement, some):
-            session_id, role, name, source_id = cast("list[str | None]", others)
-            found[by_hex[cast("str", id_)]] = Traits(
-                _KINDS[cast("str", kind)],
-                from_micros(cast("int", occurred_at)),
+        for row in database.fetch(f"{_SELECT}({', '.join('?' * len(some))})", some):
+            is_whole, opening, name, answer, *whole = row
+            found[by_hex[cast("str", whole[ID])]] = Traits(
+                _KINDS[cast("str", whole[KIND])],
+                from_micros(cast("int", whole[OCCURRED_AT])),
                 cast("bytes", opening).decode(errors="ignore"),  # a letter may be cut in two
-                session_id,
-                role,
-                name,
-                source_id,
+                cast("str | None", whole[SESSION_ID]),
+                cast("str | None", whole[ROLE]),
+                cast("str | None", name),
+                cast("str | None", whole[SOURCE_ID]),
+                cast("str | None", answer),
+                partial(plain_record, whole) if is_whole else None,
             )
     return found

@@ -14,7 +14,7 @@ from memsdk.errors import InvalidInputError
 from memsdk.models import Document, Record
 from memsdk.ports import Change
 from memsdk.records import ledger
-from memsdk.records.adding import record_row
+from memsdk.records.adding import INSERT, record_row
 from memsdk.records.database import Database
 from memsdk.records.document_store import list_sources, source_key, write_source
 from memsdk.records.recall_log import SELECT_RECALLS, read_recalls, restore_recalls
@@ -139,7 +139,7 @@ class SqlTransfer:
             draft = as_draft(entry.record)
             content, external = self._keys.content(draft), self._keys.external(draft)
             rows.append(record_row(entry.record, content, external, text_id=next(text_ids), seq=change.seq))
-        connection.execute(sa.insert(records), rows)
+        INSERT.run_many(connection, rows)
         if versions:
             connection.execute(sa.insert(record_versions), versions)
         return changes

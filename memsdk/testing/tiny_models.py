@@ -1,4 +1,4 @@
-"""A randomly initialised BERT of a few kilobytes in sentence-transformers' folder format, made in milliseconds."""
+"""Randomly initialised BERTs of a few kilobytes, made in milliseconds: a sentence encoder's folder, a cross-encoder's folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _WORDS = ("peanut", "ask", "found", "tool", "the", "is", "report", "train", "tea", "food")
@@ -58,6 +58,25 @@ def save_tiny_bert(
         (folder / name).write_text(json.dumps(content), encoding="utf-8")
 
 
+def save_tiny_cross_encoder(folder: Path, *, labels: int = 1, max_tokens: int = 64, seed: int = 0) -> None:
+    """Write a random BERT that classifies pairs of texts into the folder. Equal arguments give equal weights."""
+    tokenizer = _tokenizer()
+    torch_state = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=max_tokens, initializer_range=0.5)  # fmt: skip
+    config.num_labels = labels
+    model = BertForSequenceClassification(config)
+    torch.random.set_rng_state(torch_state)
+    model.config.save_pretrained(folder)
+    save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]",
+                "cls_token": "[CLS]", "sep_token": "[SEP]"}  # fmt: skip
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
 def _tokenizer() -> Tokenizer:
     """WordPiece over a few words and the letters."""
     pieces = [*string.ascii_lowercase, *string.digits, *string.punctuation]
@@ -68,6 +87,7 @@ def _tokenizer() -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", vocabulary["[CLS]"]), ("[SEP]", vocabulary["[SEP]"])],
     )
     tokenizer.decoder = decoders.WordPiece()

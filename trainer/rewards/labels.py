@@ -14,8 +14,8 @@ from hashlib import sha256
 
 from pydantic import JsonValue
 
+from memsdk.endpoints import Endpoint, Json
 from memsdk.errors import InvalidInputError, RewardServerError
-from memsdk.trainer.rewards.http import Endpoint, Json
 from memsdk.trainer.rewards.port import Sampling
 
 MOST_OUTPUTS = 20  # top_logprobs ends there

@@ -46,7 +46,7 @@ class RewardSettings:
         max_output_tokens: desired outputs are cut after so many.
     """
 
-    kind: RewardKind = RewardKind.SMOOTH
+    kind: RewardKind = RewardKind.GAIN
     samples: int = 8
     samples_with_candidate: int = 4
     temperature: float = 0.5

@@ -14,9 +14,9 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from memsdk.endpoints import Endpoint, Json, NotOfferedError, endpoint
 from memsdk.errors import RewardServerError
 from memsdk.ports import LogProb
-from memsdk.trainer.rewards.http import Endpoint, Json, NotOfferedError, endpoint
 from memsdk.trainer.rewards.labels import LabelRanker
 from memsdk.trainer.rewards.port import Ids, Job, Ranker, Sampling, Scorer
 

@@ -106,6 +106,16 @@ def test_recall_explains_in_columns(filled: Run) -> None:
     assert "#1" in first
 
 
+def test_recall_looks_again_with_a_reranker_and_says_where_it_failed(
+    filled: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A model that can't be used must be seen to have had no say, and one that is not there must not be passed over."""
+    found = filled("recall", "peanuts", "--user", "ana", "--reranker", "late")
+    assert "Ana is allergic to peanuts." in found.stdout
+    assert "HashingEmbedder has none" in caplog.text
+    assert filled("recall", "peanuts", "--user", "ana", "--reranker", "nobody/nothing").exit_code == 6
+
+
 def test_recall_renders_a_prompt_and_nothing_else(filled: Run) -> None:
     """It is piped into an LLM; the recall's id goes to stderr."""
     rendered = filled("recall", "peanuts", "--user", "ana", "--render", "--max-tokens", "40")

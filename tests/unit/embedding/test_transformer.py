@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from memsdk.embedding.folder import POOLINGS, read_folder
 from memsdk.embedding.loading import load_embedder
 from memsdk.embedding.runtime import Runtime
-from memsdk.embedding.transformer import TransformerEmbedder, _batches
+from memsdk.embedding.transformer import TransformerEmbedder, batches_of
 from memsdk.errors import EmbedderError, InvalidInputError
 from memsdk.models import Side, Task
 from memsdk.testing.tiny_models import save_tiny_bert
@@ -125,7 +125,7 @@ def test_bfloat16_is_close_and_has_the_same_fingerprint(tiny: Path) -> None:
 def test_batches_hold_every_text_once_and_keep_to_the_budget() -> None:
     """One text lost or doubled shifts every vector after it."""
     lengths = [int(length) for length in np.random.default_rng(0).integers(0, 300, 200)]
-    batches = list(_batches(lengths, budget=256))
+    batches = list(batches_of(lengths, budget=256))
     assert sorted(number for batch in batches for number in batch) == list(range(200))
     assert all(
         len(batch) == 1 or len(batch) * max(lengths[number] for number in batch) <= 256 for batch in batches

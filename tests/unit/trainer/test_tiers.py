@@ -26,7 +26,7 @@ from memsdk.trainer.problem import SHARED, Example, Problem, right_ones, targets
 from memsdk.trainer.residual import batch_loss, fit_residual, ranking_quality, split
 from memsdk.trainer.rows import Candidate, Row
 from memsdk.trainer.stored import embedded
-from memsdk.trainer.tiers import LoraSettings, ResidualSettings
+from memsdk.trainer.tiers import LoraSettings, Loss, ResidualSettings
 
 TEXTS = [
     "a report found the train",
@@ -59,7 +59,7 @@ def rotated(*, queries: int = 96, keys: int = 48, dims: int = 16, seed: int = 0)
     )  # fmt: skip
 
 
-SETTINGS = ResidualSettings(rank=16, learning_rate=1e-2, temperature=0.1, penalty=1e-4, passes=25, bags=1)
+SETTINGS = ResidualSettings(learning_rate=1e-2, temperature=0.1, penalty=1e-4, passes=25, bags=1)
 
 
 def test_the_map_finds_a_rotation_and_generalises_to_answers_it_never_saw() -> None:
@@ -100,6 +100,34 @@ def test_the_same_seed_gives_the_same_map() -> None:
     assert (one.down == other.down).all()
 
 
+def test_what_is_kept_aside_shares_no_answer_with_what_is_learnt() -> None:
+    """A step chosen on answers that were learnt is the step that knows them by heart."""
+    problem = rotated(queries=60, keys=60)
+    chained = tuple(
+        replace(each, relevant=frozenset({number, number + 1} if number % 3 else {number}))
+        for number, each in enumerate(problem.examples)
+    )
+    learnt, aside = split(replace(problem, examples=chained), seed=0)
+    right = [set().union(*(chained[number].relevant for number in some)) for some in (learnt, aside)]
+    assert not right[0] & right[1]
+    assert sorted([*learnt, *aside]) == list(range(60))
+    assert len(aside) == 9
+
+
+def test_where_all_queries_share_their_answers_single_queries_are_kept_aside() -> None:
+    """One of twelve topics, kept aside whole, would choose the step on what nobody could have learnt."""
+    problem = rotated(queries=60, keys=60)
+    topics = tuple(
+        replace(each, relevant=frozenset({number % 12})) for number, each in enumerate(problem.examples)
+    )
+    learnt, aside = split(replace(problem, examples=topics), seed=0)
+    assert len(aside) == 9
+    assert sorted([*learnt, *aside]) == list(range(60))
+    assert {number % 12 for number in aside} <= {number % 12 for number in learnt}
+    few = replace(problem, examples=topics[:20], queries=problem.queries[:20])
+    assert split(few, seed=0) == (list(range(20)), [])
+
+
 def test_bags_are_averaged_as_maps() -> None:
     """Factors of two maps can't be averaged, only what they do: a mean of U and of V is neither map, nor between them."""
     problem, settings = rotated(), replace(SETTINGS, passes=2, bags=2)
@@ -107,6 +135,27 @@ def test_bags_are_averaged_as_maps() -> None:
     each = [fit_residual(problem, settings=replace(settings, bags=1, seed=seed)) for seed in (0, 1_000)]
     wanted = sum(one.up @ one.down for one in each) / 2
     np.testing.assert_allclose(both.up @ both.down, wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["graded", "kl"])
+def test_the_last_weights_are_kept_where_that_is_asked_for(loss: Loss) -> None:
+    """Two rewards can't be compared if each stops at another step; and KL has to move the map as well."""
+    problem = rotated()
+    settings = replace(SETTINGS, passes=4, keep="last", loss=loss)
+    assert split(problem, seed=0, keep="last") == (list(range(96)), [])
+    found = fit_residual(problem, settings=settings)
+    assert found.passes == 4
+    assert np.abs(found.up).max() > 1e-3
+
+
+def loss_of(problem: Problem, places: list[int], *, loss: Loss = "graded") -> float:
+    """Of both queries, with these keys as negatives."""
+    keys = torch.from_numpy(problem.keys[places])
+    found = batch_loss(
+        torch.from_numpy(problem.queries), problem, [0, 1], keys=keys, places=np.array(places), temperature=0.1,
+        reward_temperature=1.0, loss=loss,
+    )  # fmt: skip
+    return float(found)
 
 
 def test_other_users_records_are_no_negatives() -> None:
@@ -118,21 +167,29 @@ def test_other_users_records_are_no_negatives() -> None:
         for each in problem.examples
     )
     mine = replace(problem, owners=owners, examples=examples)
-    queries = torch.from_numpy(mine.queries)
-
-    def loss(places: list[int]) -> float:
-        keys = torch.from_numpy(mine.keys[places])
-        return float(
-            batch_loss(
-                queries, mine, [0, 1], keys=keys, places=places, temperature=0.1, reward_temperature=1.0
-            )
-        )
-
-    assert loss([0, 1]) == pytest.approx(loss([0, 1, 2, 3]))
+    assert loss_of(mine, [0, 1]) == pytest.approx(loss_of(mine, [0, 1, 2, 3]))
     seen = replace(mine, owners=np.full(4, SHARED))
-    with_all = batch_loss(queries, seen, [0, 1], keys=torch.from_numpy(seen.keys), places=[0, 1, 2, 3],
-                          temperature=0.1, reward_temperature=1.0)  # fmt: skip
-    assert float(with_all) > loss([0, 1])
+    assert loss_of(seen, [0, 1, 2, 3]) > loss_of(mine, [0, 1])
+
+
+def test_a_querys_own_candidates_are_no_negatives_of_it() -> None:
+    """Drawn among the negatives, in whatever order, a right answer would be pushed away as one."""
+    problem = rotated(queries=2, keys=4)
+    examples = (
+        replace(problem.examples[0], candidates=np.array([2, 0]), relevant=frozenset({2})),
+        replace(problem.examples[1], candidates=np.array([1, 3]), relevant=frozenset({1})),
+    )
+    mixed_up = replace(problem, examples=examples)
+    assert loss_of(mixed_up, [3, 1, 0, 2]) == pytest.approx(loss_of(mixed_up, [0, 1, 2, 3]))
+    parts = [
+        batch_loss(
+            torch.from_numpy(problem.queries[[row]]), mixed_up, [row], keys=torch.from_numpy(problem.keys[others]),
+            places=np.array(others), temperature=0.1, reward_temperature=1.0,
+        )
+        for row, others in ((0, [1, 3]), (1, [0, 2]))
+    ]  # fmt: skip
+    assert loss_of(mixed_up, [0, 1, 2, 3]) == pytest.approx(float(sum(parts)) / 2)
+    assert loss_of(mixed_up, [0, 1, 2, 3], loss="kl") == pytest.approx(loss_of(mixed_up, [0], loss="kl"))
 
 
 def test_targets_and_right_ones() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from memsdk.endpoints import Endpoint, NotOfferedError, _retry_after, endpoint
 from memsdk.errors import InvalidInputError, RewardServerError
 from memsdk.models import Task
 from memsdk.testing.reward_server import ALL, Fault, RewardServer
-from memsdk.trainer.rewards.http import Endpoint, NotOfferedError, _retry_after, endpoint
 from memsdk.trainer.rewards.labels import LabelRanker
 from memsdk.trainer.rewards.local import LocalModel
 from memsdk.trainer.rewards.packed import score_plain

@@ -1,0 +1,59 @@
+"""Statements that every write makes, run by the driver: through SQLAlchemy they took most of a write's time.
+
+They are written with SQLAlchemy and rendered once. Values are given as they are stored: ids as 32 hex digits, times as
+microseconds (`to_micros`), kinds as their text.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Connection
+
+from memsdk.records.database import SqlValue
+
+Row = tuple[SqlValue, ...]
+_DIALECT = sqlite.dialect(paramstyle="named")
+
+
+class Statement:
+    """One statement for the driver, its parameters by name."""
+
+    def __init__(self, statement: sa.sql.expression.ClauseElement) -> None:
+        compiled = statement.compile(dialect=_DIALECT)
+        self.text = str(compiled)
+        self._constant = {name: value for name, value in compiled.params.items() if value is not None}
+
+    def run(self, connection: Connection, values: Mapping[str, SqlValue]) -> list[Row]:
+        """Run it inside the connection's transaction; returns the rows it gives."""
+        return driver_of(connection).execute(self.text, {**self._constant, **values}).fetchall()
+
+    def run_many(self, connection: Connection, rows: Sequence[Mapping[str, SqlValue]]) -> None:
+        """Run it once a row of values."""
+        complete = [{**self._constant, **row} for row in rows] if self._constant else rows
+        driver_of(connection).executemany(self.text, complete)
+
+
+class LookUp:
+    """A SELECT by many values of one column."""
+
+    def __init__(self, select: sa.Select[tuple[object, ...]], column: sa.ColumnElement[object]) -> None:
+        self._text = f"{select.compile(dialect=_DIALECT)} {'AND' if select.whereclause is not None else 'WHERE'} {column} IN "
+
+    def run(self, connection: Connection, values: Sequence[SqlValue]) -> list[Row]:
+        """The rows whose column has one of the values; at most some hundreds of them."""
+        return (
+            driver_of(connection).execute(f"{self._text}({', '.join('?' * len(values))})", values).fetchall()
+        )
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """The driver's connection, inside the transaction that SQLAlchemy's began."""
+    if not connection.in_transaction():
+        connection.begin()
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # for the type checker
+    return driver
