@@ -191,14 +191,13 @@ def test_more_of_the_same_feedback_is_not_held_back(memory: Memory) -> None:
 def test_users_who_contradict_what_was_learnt_do_not_turn_it_round(memory: Memory) -> None:
     """Four accounts cost nothing; what a memory was promoted for must not be theirs to take away in a night."""
     records = records_of(memory)
-    (first,) = retrain(memory, settings=QUICK)
+    assert retrain(memory, settings=QUICK)[0].ending == "promoted"
     before = feedback.held_out_recall(memory, records)
     moved = [*records[1:], records[0]]
     for user in range(4):
         feedback.ask_all(memory, moved, times=3, user_id=f"user{user}", seed=user)
     (outcome,) = retrain(memory, settings=QUICK)
     assert feedback.held_out_recall(memory, records) >= before - QUICK.gate.tolerance, outcome
-    assert memory.recall("my ferry", kinds=["memory"]).query_version == first.version
 
 
 def test_the_command_says_what_it_did_by_its_exit_code(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
