@@ -1,8 +1,7 @@
 """Claim 6: 20 retrains on random and hostile feedback. No promotion may lower the held-out truth beyond the tolerance.
 
 The store's lesson is known (`memsdk.testing.feedback`), so the truth is: how many hits of new questions are of their
-topic. No gate sees it. A good version serves at the start; it has to be the live one at the end. The rounds of "four users
-agree" are shown but not counted: many users who agree with each other can't be told from a change of needs.
+topic. No gate sees it. A good version serves at the start; it has to be the live one at the end.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ def main(arguments: list[str]) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as temporary:
         clean = Path(temporary) / "clean"
         live = _good_store(clean, settings)
-        print(f"{'round':>5} {'attack':16}{'ending':10}{'truth before':>13}{'after':>8}   the gate's reason")
+        print(f"{'round':>5} {'attack':18}{'ending':10}{'truth before':>13}{'after':>8}   the gate's reason")
         for number in range(options.rounds):
             name = list(ATTACKS)[number % len(ATTACKS)]
             store = Path(temporary) / f"round{number}"
@@ -46,16 +45,15 @@ def main(arguments: list[str]) -> dict[str, object]:
             lines.append(_round(store, name, number, settings))
             shutil.rmtree(store)
             print(
-                f"{number:5} {name:16}{lines[-1]['ending']:10}{lines[-1]['before']:13.4f}{lines[-1]['after']:8.4f}   {lines[-1]['reason']}",
+                f"{number:5} {name:18}{lines[-1]['ending']:10}{lines[-1]['before']:13.4f}{lines[-1]['after']:8.4f}   {lines[-1]['reason']}",
                 flush=True,
             )
     tolerance = settings.gate.tolerance
-    counted = [line for line in lines if line["attack"] != CONCERTED]
-    worse = [line for line in counted if float(str(line["after"])) < float(str(line["before"])) - tolerance]
-    promoted = sum(line["ending"] == "promoted" for line in counted)
-    changed = sum(line["live"] != live for line in counted)
+    worse = [line for line in lines if float(str(line["after"])) < float(str(line["before"])) - tolerance]
+    promoted = sum(line["ending"] == "promoted" for line in lines)
+    changed = sum(line["live"] != live for line in lines)
     print(
-        f"\n{len(counted)} retrains counted: {promoted} promoted, {len(worse)} made recall worse, live version changed {changed} times"
+        f"\n{len(lines)} retrains: {promoted} promoted, {len(worse)} made recall worse, live version changed {changed} times"
     )
     return {"met": not worse and not changed, "promoted": promoted, "worse": len(worse), "rounds": lines}
 
@@ -118,7 +116,6 @@ def _mixed(memory: Memory, records: Records, seed: int) -> None:
     feedback.ask_all(memory, records, times=8, choose=choose, seed=100 * seed)
 
 
-CONCERTED = "four users agree"
 ATTACKS: dict[str, Attack] = {
-    "shuffled": _shuffled, CONCERTED: _permuted, "one user floods": _flood, "half random": _mixed,
+    "shuffled": _shuffled, "four users agree": _permuted, "one user floods": _flood, "half random": _mixed,
 }  # fmt: skip

@@ -21,6 +21,8 @@ from memsdk.trainer.rewards.port import Job
 
 LEAST_SPEEDUP, MOST_DIFFERENCE, LEAST_CACHED = 3.3, 1e-4, 50.0
 BATCH_TOKENS = 2_048
+QUESTIONS = 4
+QUESTION_TOKENS = 50  # of a prompt, behind its candidate
 
 
 def main(arguments: Sequence[str] = ()) -> dict[str, object]:
@@ -57,11 +59,17 @@ def main(arguments: Sequence[str] = ()) -> dict[str, object]:
     print(
         f"  bound of the body alone: {prefix_bound(shape):.2f} x; of all FLOPs, head and attention counted: {bound:.2f} x"
     )
+    alike, apart = _alike(found, options)
+    print(
+        f"  {QUESTIONS} questions about the same {options.candidates} candidates, desired output alone: together {alike:.2f} x"
+        f" as fast as each by itself   largest difference {apart:.1e}"
+    )
     cached = _cached(found, jobs)
     print(f"  second run from the cache          {cached:,.0f} x (target {LEAST_CACHED:.0f})")
-    met = speedup >= LEAST_SPEEDUP and max(differences.values()) <= MOST_DIFFERENCE and cached >= LEAST_CACHED
+    largest = max(apart, *differences.values())
+    met = speedup >= LEAST_SPEEDUP and largest <= MOST_DIFFERENCE and cached >= LEAST_CACHED
     return {
-        "met": met, "speedup": speedup, "cached_speedup": cached, "differences": differences, "cpu_seconds": seconds,
+        "met": met, "speedup": speedup, "cached_speedup": cached, "alike_speedup": alike, "differences": differences, "cpu_seconds": seconds,
         "bound_body": prefix_bound(shape), "bound_flops": bound, "settings": vars(options),
     }  # fmt: skip
 
@@ -107,6 +115,32 @@ def _apart(one: list[list[LogProb]], other: list[list[LogProb]]) -> float:
     """The largest difference of a token's mean log-probability, which is what rewards are made of."""
     pairs = zip((v for row in one for v in row), (v for row in other for v in row), strict=True)
     return max(abs(a.mean - b.mean) for a, b in pairs)
+
+
+def _alike(model: LocalModel, options: argparse.Namespace) -> tuple[float, float]:
+    """How many times faster questions about the same candidates are scored together, and the largest difference."""
+    draw = random.Random(1)  # noqa: S311 -- no secret
+    vocabulary = model.model.head.out_features
+
+    def ids(count: int) -> tuple[int, ...]:
+        return tuple(draw.randrange(20, vocabulary) for _ in range(count))
+
+    keys = [ids(options.prompt - QUESTION_TOKENS) for _ in range(options.candidates)]
+    asked = []
+    for _ in range(QUESTIONS):
+        question, outputs = ids(QUESTION_TOKENS), (ids(options.output),)
+        asked.append([Job(key + question, outputs) for key in keys])
+    ways: dict[str, Callable[[], list[list[LogProb]]]] = {
+        "each": lambda: [
+            row for jobs in asked for row in score_packed(model.model, jobs, batch_tokens=BATCH_TOKENS)
+        ],
+        "together": lambda: score_packed(
+            model.model, [job for jobs in asked for job in jobs], batch_tokens=BATCH_TOKENS
+        ),
+    }
+    values, seconds = _measure(ways, rounds=options.rounds)
+    ratios = [one / other for one, other in zip(seconds["each"], seconds["together"], strict=True)]
+    return statistics.median(ratios), _apart(values["each"], values["together"])
 
 
 def _cached(model: LocalModel, jobs: list[Job]) -> float:

@@ -10,7 +10,7 @@ from memsdk.cli.options import StoreChoice, json_option, store_options
 from memsdk.cli.output import note, print_json
 
 if TYPE_CHECKING:
-    from memsdk.trainer.retrain import Outcome
+    from memsdk.trainer.ending import Outcome
 
 KEPT, NOT_DUE = 10, 11
 
@@ -28,6 +28,10 @@ KEPT, NOT_DUE = 10, 11
 )
 @click.option("--rewards", metavar="MODEL", help="The language model that says which records help: packaged, a folder, a hub id,"
               " a .gguf file or a server's URL. Left out: the feedback's own labels.")  # fmt: skip
+@click.option(
+    "--reward", type=click.Choice(("smooth", "gain", "reciprocal", "likelihood")), default="smooth",
+    show_default=True, help="With --rewards: the output's place among sampled ones, in three forms, or its likelihood.",
+)  # fmt: skip
 @click.option(
     "--if-due", is_flag=True, help="Only where enough new feedback came in, or some has waited long."
 )
@@ -56,6 +60,7 @@ def retrain_command(
     tier: str,
     tasks: tuple[str, ...],
     rewards: str | None,
+    reward: str,
     if_due: bool,
     due_feedback: int,
     due_days: float,
@@ -68,7 +73,7 @@ def retrain_command(
     """Learn from feedback: collect, score, fit, evaluate, judge; switch to what is better, and say why or why not.
 
     Killed, it goes on where it was when it is run again. It exits with 0 where a version was promoted, 10 where the
-    present one was kept (or with --dry-run), 11 where nothing was due.
+    present one was kept (or with --dry-run), 11 where nothing was due. A server's key is read from MEMSDK_REWARD_API_KEY.
 
     \b
     Example:
@@ -76,17 +81,23 @@ def retrain_command(
       memsdk retrain --user ana --tier t0 --dry-run
       memsdk retrain --rewards packaged --budget-minutes 30
     """
+    import os
+
     from memsdk.trainer.measuring import clean_task
     from memsdk.trainer.planning import RetrainSettings
     from memsdk.trainer.retrain import retrain
+    from memsdk.trainer.rewards.formulas import RewardKind
     from memsdk.trainer.rewards.loading import load_reward_model
+    from memsdk.trainer.rewards.scoring import RewardSettings
 
     settings = RetrainSettings(
         user_id=user_id, tier=cast("Literal['auto', 't0', 't1']", tier),
         tasks=tuple(clean_task(task) for task in tasks) or None, if_due=if_due, due_feedback=due_feedback,
         due_days=due_days, dry_run=dry_run, budget_minutes=budget_minutes, least_rows=least_rows, seed=seed,
+        rewards=RewardSettings(kind=RewardKind(reward)),
     )  # fmt: skip
-    model = None if rewards is None else load_reward_model(rewards)
+    key = os.environ.get("MEMSDK_REWARD_API_KEY")
+    model = None if rewards is None else load_reward_model(rewards, api_key=key)
     with store.open() as memory:
         outcomes = retrain(memory, settings=settings, model=model, progress=note)
     if as_json:

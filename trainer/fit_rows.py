@@ -71,7 +71,8 @@ def fit_files(
     held = [row for row in rows if _held(row)]
     with process_group(device) as own_device:
         if epochs is not None:
-            steps = max(1, round(epochs * len(learnt) / (settings.batch * world())))
+            a_step = settings.batch * settings.loop.accumulate * world()
+            steps = max(1, round(epochs * len(learnt) / a_step))
             settings = replace(settings, loop=replace(settings.loop, steps=steps))
         encoder = TrainableEncoder(base, device=own_device, bf16=own_device.startswith("cuda"))
         original = encoder.state()

@@ -11,7 +11,7 @@ from memsdk.embedding.loading import load_embedder
 from memsdk.errors import InvalidInputError
 from memsdk.trainer.folders import base_folder
 from memsdk.trainer.full import FullSettings
-from memsdk.trainer.loop import LoopSettings
+from memsdk.trainer.loop import LoopSettings, SelfPaced
 from memsdk.trainer.tasks import preset, shortened
 
 LONGEST = 8_192
@@ -25,6 +25,8 @@ def full_settings(
     max_tokens: int | None,
     rate: float,
     anchor: float,
+    self_paced: SelfPaced,
+    accumulate: int,
     seed: int,
     device: str,
 ) -> FullSettings:
@@ -40,7 +42,7 @@ def full_settings(
         table = {task: replace(config, group=group) for task, config in table.items()}
     on_gpu = device.startswith("cuda")
     return FullSettings(
-        loop=LoopSettings(steps=1, learning_rate=rate, seed=seed), table=table, batch=batch, anchor=anchor,
+        loop=LoopSettings(steps=1, learning_rate=rate, self_paced=self_paced, accumulate=accumulate, seed=seed), table=table, batch=batch, anchor=anchor,
         chunk_tokens=32_768 if on_gpu else 1_024, cached=not on_gpu,
     )  # fmt: skip
 

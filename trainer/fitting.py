@@ -17,7 +17,6 @@ from memsdk.models import Task
 from memsdk.ports import Embedder
 from memsdk.trainer.folders import save_residual
 from memsdk.trainer.problem import Problem
-from memsdk.trainer.residual import fit_residual
 from memsdk.trainer.tiers import LoraSettings, ResidualSettings
 
 if TYPE_CHECKING:
@@ -151,6 +150,8 @@ def _fit_t0(
     budget_s: float | None,
     progress: Progress | None,
 ) -> dict[str, object]:
+    from memsdk.trainer.residual import fit_residual  # torch, where something is fitted
+
     found = fit_residual(problem, settings=settings, budget_s=budget_s, progress=progress)
     save_residual(into, down=found.down, up=found.up, base=base)
     return _described(found.passes, found.curve, found.seconds, asdict(settings))

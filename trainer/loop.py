@@ -129,14 +129,15 @@ def train(
         for batch, loss in zip(batches, losses, strict=True):
             pace.saw(batch.group, loss, step=number)
         rate = settings.learning_rate * rate_at(number, steps=settings.steps, warm_up=settings.warm_up)
-        rate *= pace.factor(batches[-1].group)
+        rate *= sum(pace.factor(batch.group) for batch in batches) / len(batches)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
         done = number + 1
         spent = time.monotonic() - began
         if log is not None:
-            log.write(done, batches[-1].group, losses[-1], rate, spent)
+            for batch, loss in zip(batches, losses, strict=True):
+                log.write(done, batch.group, loss, rate, spent)
         if (
             folder is not None
             and rank() == 0
@@ -204,7 +205,7 @@ class Pace:
 
 
 class _Log:
-    """One line a step, in CSV; what a killed run wrote beyond its checkpoint is cut off."""
+    """One line a batch, in CSV; what a killed run wrote beyond its checkpoint is cut off."""
 
     def __init__(self, file: Path, *, after: int) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -130,20 +130,35 @@ def gains_plot(checks: Sequence[Check]) -> str:
 
 
 def curve_plot(curve: Sequence[tuple[float, float]]) -> str:
-    """nDCG@10 on what was kept aside, by pass, as SVG."""
+    """By pass, the loss, and nDCG@10 on what was kept aside, each on its own scale, as SVG."""
     if len(curve) < 2:
         return "<p>nothing was fitted</p>"
-    values = [quality for _, quality in curve]
+    losses = [(at, loss) for at, (loss, _) in enumerate(curve) if loss == loss]  # noqa: PLR0124 -- NaN before any pass
+    quality = [(at, value) for at, (_, value) in enumerate(curve)]
+    last = len(curve) - 1
+    return (
+        f'<svg width="{WIDTH}" height="150">'
+        + _line(losses, last=last, colour="#b33", text_x=0)
+        + _line(quality, last=last, colour="#27a", text_x=WIDTH - 42)
+        + '<text x="50" y="148">by pass: <tspan fill="#b33">loss</tspan> (left), '
+        '<tspan fill="#27a">nDCG@10 on what was kept aside</tspan> (right)</text></svg>'
+    )
+
+
+def _line(points: Sequence[tuple[int, float]], *, last: int, colour: str, text_x: int) -> str:
+    """A curve over passes 0 to `last` between its own lowest and highest value, which are written beside it."""
+    if not points:
+        return ""
+    values = [value for _, value in points]
     low, high = min(values), max(values)
     span = (high - low) or 1.0
-    points = " ".join(
-        f"{40 + at * (WIDTH - 60) / (len(values) - 1):.1f},{130 - 110 * (value - low) / span:.1f}"
-        for at, value in enumerate(values)
+    places = " ".join(
+        f"{50 + at * (WIDTH - 110) / last:.1f},{130 - 110 * (value - low) / span:.1f}" for at, value in points
     )
     return (
-        f'<svg width="{WIDTH}" height="150"><polyline points="{points}" fill="none" stroke="#27a" stroke-width="2"/>'
-        f'<text x="0" y="24">{high:.3f}</text><text x="0" y="134">{low:.3f}</text>'
-        f'<text x="40" y="148">nDCG@10 on what was kept aside, by pass</text></svg>'
+        f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2"/>'
+        f'<text x="{text_x}" y="24" fill="{colour}">{high:.3f}</text>'
+        f'<text x="{text_x}" y="134" fill="{colour}">{low:.3f}</text>'
     )
 
 

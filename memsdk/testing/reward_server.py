@@ -133,7 +133,7 @@ class RewardServer:
         return {"choices": choices}
 
     def _chat(self, body: Body) -> Body:
-        ids = self._tokenizer.encode(body["messages"][0]["content"] + "\n", add_special_tokens=True)
+        ids = self._shown(body["messages"])
         if body.get("n"):
             return {"choices": [{"message": {"content": text}} for text in self._drawn(ids, body)]}
         table = self._logprobs(ids)[-1]
@@ -146,6 +146,13 @@ class RewardServer:
             for value, token in zip(best.values, best.indices, strict=True)
         ]
         return {"choices": [{"logprobs": {"content": [{"top_logprobs": top}]}}]}
+
+    def _shown(self, messages: list[dict[str, str]]) -> list[int]:
+        """The messages as the model sees them: in its chat template, where it has one."""
+        if not self._tokenizer.chat_template:
+            return list(self._tokenizer.encode(messages[-1]["content"] + "\n", add_special_tokens=True))
+        text = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return list(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _drawn(self, ids: list[int], body: Body) -> list[str]:
         with torch.random.fork_rng(devices=[]), torch.inference_mode():

@@ -57,3 +57,9 @@ def test_the_vocabulary_loads_no_backend(module: str) -> None:
     """A plug-in author who imports a port must not need the backends that we chose."""
     _, loaded = probe(module)
     assert loaded & HEAVY - {"pydantic"} == set()
+
+
+def test_a_retrain_that_is_not_due_loads_no_torch() -> None:
+    """A nightly job on a quiet store should cost next to nothing; what fits or scores loads it when it does."""
+    _, loaded = probe("memsdk.trainer.retrain")
+    assert loaded & {"torch", "transformers", "sentence_transformers"} == set()

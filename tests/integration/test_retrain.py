@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -92,6 +93,7 @@ def test_a_dry_run_reports_and_changes_nothing(memory: Memory) -> None:
     assert outcome.report is not None
     page = Path(outcome.report).read_text(encoding="utf-8")
     assert "<svg" in page
+    assert ">loss</tspan>" in page
     assert outcome.reason in page.replace("&#x27;", "'")
     assert memory._parts.store.versions.list() == []
     assert not list(memory._parts.folder.glob("models/*"))
@@ -139,6 +141,28 @@ def test_killed_at_any_stage_it_serves_as_before_and_the_next_run_goes_on(store:
         assert len(memory._parts.store.runs.list()) == 1  # the same run, gone on with
 
 
+def test_killed_after_the_switch_the_next_run_says_so(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would otherwise be judged against itself, and the mail would say that nothing was promoted."""
+
+    class KilledError(Exception):
+        pass
+
+    def die(*given: object, **named: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("memsdk.trainer.retrain.note_end", die)
+        with pytest.raises(KilledError):
+            retrain(memory, settings=QUICK)
+    (outcome,) = retrain(memory, settings=QUICK)
+    assert outcome.ending == "promoted"
+    assert "before the run was killed" in outcome.reason
+    assert outcome.version == memory.recall("my ferry", kinds=["memory"]).query_version
+    assert set(outcome.metrics) >= {"candidate", "current"}
+
+
 def test_random_feedback_changes_nothing(tmp_path: Path) -> None:
     """Noise is learnt by heart by any model; it must not be switched to."""
     with feedback.open_store(tmp_path / "store") as memory:
@@ -149,6 +173,48 @@ def test_random_feedback_changes_nothing(tmp_path: Path) -> None:
         assert feedback.held_out_recall(memory, records) >= before - QUICK.gate.tolerance, outcome
         if outcome.ending != "promoted":
             assert memory._parts.store.versions.list() == []
+
+
+def test_more_of_the_same_feedback_is_not_held_back(memory: Memory) -> None:
+    """The questions that a version was promoted for are a guard of the next one, which must not block what agrees."""
+    records = records_of(memory)
+    assert retrain(memory, settings=QUICK)[0].ending == "promoted"
+    feedback.ask_all(memory, records, times=4, seed=5)
+    (outcome,) = retrain(memory, settings=QUICK)
+    assert outcome.report is not None
+    told = json.loads(Path(outcome.report).with_suffix(".json").read_text(encoding="utf-8"))
+    (guard,) = [check for check in told["checks"] if check["name"] == "guard: earlier feedback"]
+    assert guard["gain"]["queries"] > 0
+    assert guard["passed"], outcome.reason
+
+
+@pytest.mark.slow
+def test_what_is_new_is_learnt_beside_what_was(tmp_path: Path) -> None:
+    """A guard that lets no second version through would freeze the memory at its first one."""
+    with feedback.open_store(tmp_path / "store") as memory:
+        records = feedback.fill(memory)
+        halves = [records[6:], records[:6]]  # the newest first: later, recency alone would find them
+
+        def only(half: int) -> feedback.Choose:
+            return lambda rng, recall, right: right if list(right) in halves[half] else []
+
+        for half in range(2):
+            feedback.ask_all(memory, records, times=14, choose=only(half), seed=half)
+            (outcome,) = retrain(memory, settings=QUICK)
+            assert outcome.ending == "promoted", (half, outcome.reason)
+
+
+def test_users_who_contradict_what_was_learnt_do_not_turn_it_round(memory: Memory) -> None:
+    """Four accounts cost nothing; what a memory was promoted for must not be theirs to take away in a night."""
+    records = records_of(memory)
+    (first,) = retrain(memory, settings=QUICK)
+    before = feedback.held_out_recall(memory, records)
+    moved = [*records[1:], records[0]]
+    for user in range(4):
+        feedback.ask_all(memory, moved, times=3, user_id=f"user{user}", seed=user)
+    (outcome,) = retrain(memory, settings=QUICK)
+    assert feedback.held_out_recall(memory, records) >= before - QUICK.gate.tolerance, outcome
+    assert memory.recall("my ferry", kinds=["memory"]).query_version == first.version
 
 
 def test_the_command_says_what_it_did_by_its_exit_code(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """A causal language model's log-probabilities of many outputs after one prompt, the prompt computed once.
 
 Three ways to the same numbers. *Packed*: prompt and all outputs lie in one row; a tree mask lets each output see the
-prompt and itself, and its positions start anew behind the prompt. *Reused*: the prompt's keys and values are computed
+prompt and itself, and its positions start anew behind the prompt. Prompts that begin alike, as those of several
+questions about one candidate do, lie in one row too, and what they share is computed once. *Reused*: the prompt's keys and values are computed
 once and repeated for each output. *Plain*: a row a pair, by the model's own forward pass; for architectures that
 can't do the first two. The cost of each in FLOPs is in `costs`.
 
@@ -24,6 +25,8 @@ from memsdk.trainer.rewards.port import Ids, Job
 
 PAD_TO = 8  # lengths are padded to a multiple: kernels like it, and fewer shapes are compiled
 HEAD_FLOATS = 32_000_000  # logits at a time
+SHARED_LEAST = 16  # tokens that prompts have in common, from which on they are packed together
+ROW_TOKENS = 1_024  # of a row of several prompts: attention's cost grows with its square
 LONG_OUTPUTS = (
     3.0  # above so many times the prompt's tokens, the mask's empty half costs more than a repeated cache
 )
@@ -50,12 +53,15 @@ class CausalModel:
 
 
 def score_packed(model: CausalModel, jobs: Sequence[Job], *, batch_tokens: int) -> list[list[LogProb]]:
-    """One row a job: prompt and all outputs, tree mask, restarted positions."""
+    """A row for the jobs whose prompts begin alike: prompts and all outputs, tree mask, restarted positions."""
+    groups = list(_beginning_alike(jobs, most=min(ROW_TOKENS, batch_tokens)))
+    trees = [_Tree([jobs[number] for number in group]) for group in groups]
     found: list[list[LogProb]] = [[] for _ in jobs]
-    for batch in _by_length(jobs, length=_packed_length, batch_tokens=batch_tokens):
-        rows = [_Row(jobs[number]) for number in batch]
-        for number, scores in zip(batch, _score_rows(model, rows), strict=True):
-            found[number] = scores
+    for batch in _by_length(trees, length=len, batch_tokens=batch_tokens):
+        given = _score_trees(model, [trees[place] for place in batch])
+        for place, rows in zip(batch, given, strict=True):
+            for number, scores in zip(groups[place], rows, strict=True):
+                found[number] = scores
     return found
 
 
@@ -100,7 +106,9 @@ def agrees(model: CausalModel, scorer: Callable[..., list[list[LogProb]]], *, vo
     """Whether a scorer gives what the model's own forward pass does; some architectures take no mask but their own."""
     tokens = [(7 * n + 3) % vocabulary for n in range(12)]
     outputs = (tuple(tokens[5:8]), tuple(tokens[8:10]), (tokens[10],))
-    jobs = [Job(tuple(tokens[:5]), outputs), Job(tuple(tokens[2:5]), outputs[:2])]
+    alike = tuple(tokens * 2)
+    jobs = [Job(tuple(tokens[:5]), outputs), Job(tuple(tokens[2:5]), outputs[:2]),
+            Job(alike, outputs[:2]), Job((*alike[:18], tokens[1]), outputs[1:])]  # fmt: skip
     try:
         given = scorer(model, jobs, batch_tokens=256)
     except (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError):
@@ -114,61 +122,120 @@ def agrees(model: CausalModel, scorer: Callable[..., list[list[LogProb]]], *, vo
     )
 
 
-class _Row:
-    """A job as one packed row."""
+class _Tree:
+    """Jobs as one packed row: what their prompts and outputs share is there once.
 
-    def __init__(self, job: Job) -> None:
-        self.prompt, self.outputs = job.prompt, job.outputs
-        fed = [output[:-1] for output in job.outputs]
-        self.ids = job.prompt + tuple(token for output in fed for token in output)
-        self.branch = [0] * len(job.prompt) + [n for n, output in enumerate(fed, 1) for _ in output]
-        start = len(job.prompt)
-        self.positions = [*range(start), *(start + n for output in fed for n in range(len(output)))]
-        self.targets = [token for output in job.outputs for token in output]
-        self.sources: list[int] = []  # for each target, the place that predicts it
-        place = start
-        for output in fed:
-            self.sources += [start - 1, *range(place, place + len(output))]
-            place += len(output)
+    Its places are the nodes of the tree in the order in which a node comes before all that follows it, and what follows
+    it before the rest. So a node's descendants are the places behind it up to an end.
+
+    Attributes:
+        ids: [L] the tokens. No output's last one is among them: nothing is predicted from it.
+        positions: [L] how many tokens come before it in its text.
+        ends: [L] the first place behind its descendants.
+        sources: for each output of each job the places that predict its tokens.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        self.ids: list[int] = []
+        self.positions: list[int] = []
+        self.ends: list[int] = []
+        texts = sorted({job.prompt + output[:-1] for job in jobs for output in job.outputs})
+        places: dict[Ids, list[int]] = {}
+        before: Ids = ()
+        path: list[int] = []
+        for text in texts:  # in order, so that what begins alike is side by side
+            path = path[: _common(before, text)]
+            for token in text[len(path) :]:
+                path.append(len(self.ids))
+                self.ids.append(token)
+                self.positions.append(len(path) - 1)
+                self.ends.append(0)
+            for place in path:
+                self.ends[place] = len(self.ids)
+            places[text] = list(path)
+            before = text
+        self.sources = [
+            [places[job.prompt + output[:-1]][len(job.prompt) - 1 :] for output in job.outputs]
+            for job in jobs
+        ]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
-def _score_rows(model: CausalModel, rows: Sequence[_Row]) -> list[list[LogProb]]:
-    ids = _padded([row.ids for row in rows], pad_id=model.pad_id, device=model.device)
+def _common(one: Ids, other: Ids) -> int:
+    """With how many equal tokens they begin."""
+    for number, (mine, theirs) in enumerate(zip(one, other, strict=False)):
+        if mine != theirs:
+            return number
+    return min(len(one), len(other))
+
+
+def _beginning_alike(jobs: Sequence[Job], *, most: int) -> Iterator[list[int]]:
+    """The jobs' numbers in groups of one, or of several that share a quarter of their prompts and fit into a row."""
+    group: list[int] = []
+    length = 0
+    asked = [number for number, job in enumerate(jobs) if job.outputs]
+    for number in sorted(asked, key=lambda place: jobs[place].prompt):
+        own = _packed_length(jobs[number])
+        shared = _common(jobs[group[-1]].prompt, jobs[number].prompt) if group else 0
+        if shared < max(SHARED_LEAST, len(jobs[number].prompt) // 4) or length + own - shared > most:
+            if group:
+                yield group
+            group, length, shared = [], 0, 0
+        group.append(number)
+        length += own - shared
+    if group:
+        yield group
+
+
+def _score_trees(model: CausalModel, trees: Sequence[_Tree]) -> list[list[list[LogProb]]]:
+    """By tree, job and output."""
+    ids = _padded([tree.ids for tree in trees], pad_id=model.pad_id, device=model.device)
     length = ids.shape[1]
-    positions = _padded([row.positions for row in rows], pad_id=0, device=model.device, length=length)
-    branches = _padded([row.branch for row in rows], pad_id=-1, device=model.device, length=length)
+    positions = _padded([tree.positions for tree in trees], pad_id=0, device=model.device, length=length)
+    ends = _padded([tree.ends for tree in trees], pad_id=0, device=model.device, length=length)
     hidden = _call(
         model.body,
         input_ids=ids,
-        attention_mask=_tree_mask(branches, dtype=model.dtype),
+        attention_mask=_tree_mask(ends, dtype=model.dtype),
         position_ids=positions,
         use_cache=False,
     ).last_hidden_state
-    rows_at = [number for number, row in enumerate(rows) for _ in row.sources]
-    places = [place for row in rows for place in row.sources]
-    selected = hidden[rows_at, places]
-    targets = torch.tensor([token for row in rows for token in row.targets], device=model.device)
+    outputs = [
+        (row, output, places)
+        for row, tree in enumerate(trees)
+        for job, sources in zip(tree.jobs, tree.sources, strict=True)
+        for output, places in zip(job.outputs, sources, strict=True)
+    ]
+    rows_at = [row for row, _, places in outputs for _ in places]
+    selected = hidden[rows_at, [place for _, _, places in outputs for place in places]]
+    targets = torch.tensor([token for _, output, _ in outputs for token in output], device=model.device)
     values = iter(_head(model, selected, targets).tolist())
     return [
-        [LogProb(sum(next(values) for _ in output), len(output)) for output in row.outputs] for row in rows
+        [
+            [LogProb(sum(next(values) for _ in output), len(output)) for output in job.outputs]
+            for job in tree.jobs
+        ]
+        for tree in trees
     ]
 
 
-def _tree_mask(branches: Tensor, *, dtype: torch.dtype) -> Tensor:
-    """Who sees whom: each place those before it that are the prompt's (branch 0) or of its own branch.
+def _tree_mask(ends: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """Who sees whom: each place itself and those that its text has before it.
 
     Args:
-        branches: [B, L]: 0 for the prompt, 1.. for outputs, -1 for padding.
+        ends: [B, L]: the first place behind each place's descendants; 0 for padding, which nobody sees.
         dtype: of the mask.
 
     Returns:
         [B, 1, L, L], 0 where a place sees another and the dtype's lowest number where not.
     """
-    length = branches.shape[1]
-    earlier = torch.ones(length, length, dtype=torch.bool, device=branches.device).tril()
-    same = (branches[:, None, :] == 0) | (branches[:, None, :] == branches[:, :, None])
-    mask = torch.zeros(same.shape, dtype=dtype, device=branches.device)
-    return mask.masked_fill_(~(same & earlier), torch.finfo(dtype).min)[:, None]
+    place = torch.arange(ends.shape[1], device=ends.device)
+    seen = (place[None, :] <= place[:, None]) & (place[:, None] < ends[:, None, :])
+    mask = torch.zeros(seen.shape, dtype=dtype, device=ends.device)
+    return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 
 
 def _score_with_cache(model: CausalModel, job: Job, *, batch_tokens: int) -> list[LogProb]:
@@ -243,7 +310,7 @@ def _packed_length(job: Job) -> int:
 
 
 def _by_length(
-    items: Sequence[Job] | Sequence[Ids], *, length: Callable[..., int], batch_tokens: int
+    items: Sequence[_Tree] | Sequence[Ids], *, length: Callable[..., int], batch_tokens: int
 ) -> Iterator[list[int]]:
     """The items' numbers in batches of about equal lengths that hold no more padded tokens than that; longest first."""
     order = sorted(range(len(items)), key=lambda number: -length(items[number]))

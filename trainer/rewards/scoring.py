@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -22,7 +23,7 @@ from memsdk.trainer.rewards.port import RewardModel, Sampling
 from memsdk.trainer.rewards.templates import TEMPLATES, Template
 from memsdk.trainer.rows import Candidate, Row
 
-BATCH_ROWS = 8
+BATCH_ROWS = 16
 
 Progress = Callable[[int, int], None]
 """Told how many rows are done, of how many."""
@@ -86,6 +87,7 @@ class Report:
     unhelped: int = 0  # no candidate does better than none
     dropped: int = 0
     without_samples: int = 0  # all samples repeated the desired output: no rank, no reward
+    not_reached: int = 0  # before the deadline
     tied: int = 0
     pairs: int = 0
     saturated: int = 0
@@ -102,6 +104,20 @@ class Report:
         """Of candidates, how many put the desired output first or last."""
         counts = {"tied": 0, "pairs": 0, "saturated": self.saturated, "places": self.places}
         return rates(counts)["saturation_rate"]
+
+    def __str__(self) -> str:
+        """One line for people."""
+        reasons = {
+            "no output": self.without_output, "one candidate": self.alone, "no difference": self.flat,
+            "no help": self.unhelped, "no sample": self.without_samples, "not reached in time": self.not_reached,
+        }  # fmt: skip
+        left = ", ".join(f"{count} with {name}" for name, count in reasons.items() if count)
+        ranks = f"; ties {self.tie_rate:.0%}, saturated {self.saturation_rate:.0%}" if self.places else ""
+        tally = self.tally
+        return (
+            f"{self.scored} of {self.rows} rows have rewards{f' ({left})' if left else ''}{ranks};"
+            f" {tally.scored + tally.sampled} outputs computed, {tally.known_scores + tally.known_samples} known"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +146,7 @@ def score_with_report(
     cache: RewardCache | None = None,
     settings: RewardSettings | None = None,
     progress: Progress | None = None,
+    deadline: float | None = None,
 ) -> Scored:
     """Fill in the candidates' rewards.
 
@@ -139,6 +156,8 @@ def score_with_report(
 
     Args:
         cache: the store's, `memory.rewards`; None forgets what was computed.
+        deadline: by `time.monotonic`. Rows that are not reached by then are left out. The others are a sample, in
+            batches; the next run begins where this one ended.
 
     Raises:
         RewardModelError: the model fails, or its server does.
@@ -148,13 +167,31 @@ def score_with_report(
     report = Report(rows=len(rows))
     asker = asker_of(model, cache or MemoryCache(), report.tally)
     found: list[Row] = []
-    for start in range(0, len(rows), BATCH_ROWS):
-        batch = rows[start : start + BATCH_ROWS]
+    done = 0
+    for batch in _batches(rows):
+        if deadline is not None and time.monotonic() > deadline:
+            report.not_reached = len(rows) - done
+            break
         found += _score_batch(batch, asker, settings, report)
+        done += len(batch)
         if progress is not None:
-            progress(start + len(batch), len(rows))
+            progress(done, len(rows))
+    places = {row.id: place for place, row in enumerate(rows)}
+    found.sort(key=lambda row: places[row.id])
     report.scored = sum(any(each.reward is not None for each in row.candidates) for row in found)
     return Scored(found, report)
+
+
+def _batches(rows: Sequence[Row]) -> list[Sequence[Row]]:
+    """Rows about the same candidates together, as a model computes what their prompts share once; these in random order."""
+    order = sorted(rows, key=lambda row: [_candidate_key(one) for one in row.candidates])
+    batches = [order[start : start + BATCH_ROWS] for start in range(0, len(order), BATCH_ROWS)]
+    return sorted(batches, key=lambda batch: sha256(batch[0].id.encode("utf-8", "surrogatepass")).digest())
+
+
+def _candidate_key(candidate: Candidate) -> str:
+    """Near for records that were written one after the other: their ids begin with the time."""
+    return candidate.text if candidate.record is None else candidate.record.hex
 
 
 def recall_of(row: Row) -> UUID | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +25,7 @@ from memsdk.trainer.batches import LABEL, batch_loss, draw, prepare
 from memsdk.trainer.checkpoints import NAME
 from memsdk.trainer.encoder import TrainableEncoder
 from memsdk.trainer.export import model_card, save_encoder
-from memsdk.trainer.fit_rows import draw_losses, ranking_figures
+from memsdk.trainer.fit_rows import ranking_figures
 from memsdk.trainer.full import FullSettings, backward, choose_merge, fit_full, merged
 from memsdk.trainer.jsonl import write_rows
 from memsdk.trainer.loop import LOG, LoopSettings, Pace, Progress, rate_at, read_log
@@ -294,13 +297,68 @@ def test_fit_from_the_command_line(base: Path, tmp_path: Path) -> None:
         "--batch",
         "6",
     ]
-    done = CliRunner().invoke(cli, ["train", "fit", *given, "--rate", "1e-3", "--json"], prog_name="memsdk")
+    done = CliRunner().invoke(
+        cli,
+        [
+            "train",
+            "fit",
+            *given,
+            "--rate",
+            "1e-3",
+            "--self-paced",
+            "lossy-faster",
+            "--accumulate",
+            "2",
+            "--json",
+        ],
+        prog_name="memsdk",
+    )
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert told["rows"] + told["held_out"] == 80
     assert set(told["before"]) == set(told["after"]) == {"qa", "tool"}
     assert load_embedder(tmp_path / "tuned").spec.prefixes[Task.QA] == PREFIXES[Task.QA]
-    assert draw_losses(tmp_path / "tuned.work").read_bytes().startswith(b"\x89PNG")
+    assert told["picture"] == str(tmp_path / "tuned.work" / "losses.png")
+    assert Path(told["picture"]).read_bytes().startswith(b"\x89PNG")
     again = CliRunner().invoke(cli, ["train", "fit", *given], prog_name="memsdk")
     assert again.exit_code != 0
     assert "there already" in again.output
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_torchrun_ends_in_the_weights_of_one_process(base: Path, tmp_path: Path) -> None:
+    """Two GPUs that train two models, or two that write one folder, would be found weeks later."""
+    still = Path(shutil.copytree(base, tmp_path / "still"))
+    config = json.loads((still / "config.json").read_text("utf-8"))
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}  # each rank draws its own
+    (still / "config.json").write_text(json.dumps(config), "utf-8")
+    write_rows(tmp_path / "rows.jsonl", rows_of(each=24))
+    fit = ["train", "fit", str(tmp_path / "rows.jsonl")]
+    given = [
+        "--base",
+        str(still),
+        "--max-tokens",
+        "100",
+        "--epochs",
+        "2",
+        "--rate",
+        "1e-3",
+        "--device",
+        "cpu",
+    ]
+    two = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    for name, start, batch in (("one", ["-m"], "6"), ("two", two, "3")):
+        command = [
+            sys.executable, *start, "memsdk", *fit, str(tmp_path / name), *given, "--batch", batch,
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240)
+        assert done.returncode == 0, done.stderr
+    texts = [row.query for row in rows_of(each=12)]
+    start_, one, two_ = (
+        load_embedder(folder, prefixes=PREFIXES).embed(texts, task=Task.QA, side=Side.QUERY)
+        for folder in (still, tmp_path / "one", tmp_path / "two")
+    )  # weights that nothing depends on, such as the keys' biases, take Adam's steps on rounding noise
+    assert np.abs(one - two_).max() < 0.02 * np.abs(one - start_).max()
+    logs = [read_log(tmp_path / f"{name}.work" / LOG) for name in ("one", "two")]
+    assert len(logs[0]) == len(logs[1])

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from memsdk.trainer.gate import GateSettings, Measured, judge
+from memsdk.trainer.gate import EARLIER, GateSettings, Measured, judge
 from memsdk.trainer.metrics import ndcg_at, paired_gain, recall_at, reciprocal_rank
 
 SETTINGS = GateSettings()
@@ -78,6 +79,16 @@ def test_the_guard_may_lose_half_a_point_and_no_more() -> None:
     assert kept.promote
     assert not lost.promote
     assert "guard set 'shipped' loses too much" in lost.reason
+
+
+def test_what_the_present_version_was_promoted_for_may_not_be_given_up_at_all() -> None:
+    """It was learnt from again: a loss on it means that later feedback contradicts it, from however many users."""
+    guard = {EARLIER: [0.998] * 50}, {EARLIER: [1.0] * 50}
+    found = replace(measured(figures(0.6), figures(0.5)), guard_candidate=guard[0], guard_current=guard[1])
+    verdict = judge(found, settings=SETTINGS)
+    assert not verdict.promote
+    assert "'earlier feedback' loses too much" in verdict.reason
+    assert judge(replace(found, guard_candidate=guard[1]), settings=SETTINGS).promote
 
 
 def test_what_bm25_does_better_is_not_promoted() -> None:

@@ -15,7 +15,8 @@ from memsdk.testing.tiny_llama import save_tiny_llama
 from memsdk.trainer.rewards.loading import load_reward_model
 from memsdk.trainer.rewards.local import LocalModel
 from memsdk.trainer.rewards.packed import (
-    _Row,
+    _beginning_alike,
+    _Tree,
     _tree_mask,
     agrees,
     prefers_reuse,
@@ -75,11 +76,11 @@ def test_every_way_gives_the_definition(model: LocalModel, exact: LlamaForCausal
 
 def test_an_output_sees_the_prompt_and_itself_only() -> None:
     """One that saw its neighbours would be scored as their continuation."""
-    row = _Row(Job((5, 6), ((7, 8, 9), (10, 11))))
-    assert row.ids == (5, 6, 7, 8, 10)  # no output's last token: nothing is predicted from it
-    assert row.positions == [0, 1, 2, 3, 2]
-    assert row.sources == [1, 2, 3, 1, 4]
-    mask = _tree_mask(torch.tensor([row.branch]), dtype=torch.float32)[0, 0] == 0
+    tree = _Tree([Job((5, 6), ((7, 8, 9), (10, 11)))])
+    assert tree.ids == [5, 6, 7, 8, 10]  # no output's last token: nothing is predicted from it
+    assert tree.positions == [0, 1, 2, 3, 2]
+    assert tree.sources == [[[1, 2, 3], [1, 4]]]
+    mask = _tree_mask(torch.tensor([tree.ends]), dtype=torch.float32)[0, 0] == 0
     assert mask.int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
@@ -87,6 +88,21 @@ def test_an_output_sees_the_prompt_and_itself_only() -> None:
         [1, 1, 1, 1, 0],
         [1, 1, 0, 0, 1],
     ]
+
+
+def test_prompts_that_begin_alike_are_computed_once(model: LocalModel, exact: LlamaForCausalLM) -> None:
+    """Questions about one long record are most of a night's work, and differ in their last tokens only."""
+    record = tuple(range(40, 80))
+    asked = [
+        Job((*record, 3), ((7, 8), (9,))), Job((9,), ((5, 6),)), Job((*record, 3, 4), ((7, 8), (7, 9))),
+        Job((*record, 5), ((8,),)), Job((*record[:8], 9), ((7,),)),
+    ]  # fmt: skip
+    groups = [sorted(group) for group in _beginning_alike(asked, most=1_000)]
+    assert sorted(groups) == [[0, 2, 3], [1], [4]]  # eight common tokens are not worth it
+    assert len(_Tree([asked[number] for number in (0, 2, 3)])) == 40 + 5
+    assert len(list(_beginning_alike(asked, most=42))) == 5
+    for given, job in zip(score_packed(model.model, asked, batch_tokens=256), asked, strict=True):
+        assert [value.total for value in given] == pytest.approx(by_definition(exact, job), abs=1e-3)
 
 
 def test_prompt_and_output_are_tokenised_apart(model: LocalModel) -> None:

@@ -141,6 +141,17 @@ def test_samples_that_say_the_same_or_the_desired_are_dropped() -> None:
     assert [one.reward for one in nothing.rows[0].candidates] == [None, None]
 
 
+def test_what_is_not_reached_in_time_is_left_for_the_next_run() -> None:
+    """A night has an end; what was computed by then is not computed again, and a sample of all rows was scored."""
+    model, cache, rows = WordModel(), MemoryCache(), [row(id=str(number)) for number in range(20)]
+    late = score_with_report(rows, model, cache=cache, deadline=-1.0)
+    assert (late.rows, late.report.not_reached) == ([], 20)
+    assert "20 with not reached in time" in str(late.report)
+    whole = score_with_report(rows, model, cache=cache, deadline=float("inf"))
+    assert whole.rows == score_with_report(rows, model, cache=cache).rows  # in the order given
+    assert whole.report.not_reached == 0
+
+
 def test_rates_are_reported() -> None:
     """A reward that is all ties looks like a loss that does not fall."""
     found = score_with_report(
