@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,8 @@ from memsdk.models import TASK_OF, Kind, QueryVersion, Task
 from memsdk.payloads import collection_spec
 from memsdk.ports import Embedder, EmbedderSpec, Index, QueryVersions, Space, Spaces
 from memsdk.querying import LoadVersion, QueryVersionsInUse, QueryWay, VersionLoader
+
+logger = logging.getLogger(__name__)
 
 SPARSE = "bm25"
 DENSE = "dense"
@@ -122,10 +125,12 @@ class ServingSpaces:
         if self._wanted is None or active is None:
             return
         spec, spaces = active
-        if any(
-            self._fingerprint(self._wanted.spec, task) != space.fingerprint for task, space in spaces.items()
-        ):
+        if not self._made_by(self._wanted.spec, spaces):
             raise EmbedderMismatchError(store=spec.name, given=self._wanted.spec.name)
+
+    def _made_by(self, spec: EmbedderSpec, spaces: Mapping[Task, Space]) -> bool:
+        """Whether this release would index with that embedder as these spaces were indexed."""
+        return all(self._fingerprint(spec, task) == space.fingerprint for task, space in spaces.items())
 
     @property
     def loaded(self) -> bool:
@@ -186,6 +191,10 @@ class ServingSpaces:
         active = self._spaces.active()
         assert active is not None  # it is never taken back
         spec, spaces = active
+        if not self._made_by(spec, spaces):
+            logger.warning(
+                "this store was indexed by an older release, and filters may miss records; run `memsdk reindex`"
+            )
         versions = QueryVersionsInUse(self._versions.list(active_only=True), load=self._load_version)
         with ThreadPoolExecutor(max_workers=1) as pool:  # the index host starts while the model is loaded
             looking = pool.submit(self._index.collections)

@@ -105,3 +105,23 @@ def test_two_memories_share_one_index_host(open_memory: Open) -> None:
     assert second.verify().clean
     assert second.forget(user_id="ana").vectors_deleted
     assert not first.recall("peanuts", user_id="ana")
+
+
+def test_a_store_of_an_older_release_says_what_mends_it(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it was indexed with lacks what filters ask for: nobody should wonder why they find nothing."""
+    with monkeypatch.context() as before:
+        before.setattr("memsdk.wiring.COMPOSITION", "0")
+        memory = open_memory(index="embedded-inline")
+        memory.remember("peanuts are bad", user_id="ana")
+        memory.close()
+    memory = open_memory(index="embedded-inline", embedder=None)
+    assert memory.recall("peanuts", user_id="ana")
+    assert "memsdk reindex" in caplog.text
+    memory.reindex()
+    memory.close()
+    caplog.clear()
+    memory = open_memory(index="embedded-inline", embedder=None)
+    assert memory.recall("peanuts", user_id="ana")
+    assert not caplog.records
