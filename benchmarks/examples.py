@@ -21,6 +21,7 @@ from unittest import mock
 
 from benchmarks.recall import lines
 from memsdk import Kind, Memory
+from memsdk.evaluation.filling import example_row
 from memsdk.fewshot import Shot, as_text, shot_of
 from memsdk.ranking import DEFAULT_WEIGHTS, Weights
 from memsdk.signals import DEFAULT_SIGNALS, Signals
@@ -146,16 +147,8 @@ def mixed(data: Path, *, most: int, index: str) -> dict[str, float]:
 
 def fill(memory: Memory, rows: Sequence[Row]) -> None:
     """Add every solved example, known by its id in the set."""
-    memory.examples.ingest(
-        {
-            "input": row["meta"]["input"],
-            "output": row["meta"]["output"],
-            "instruction": instruction_of(row),
-            "task": row["meta"]["task"],
-            "id": row["id"],
-        }
-        for row in rows
-    )
+    rows_of = ((example_row(row["text"], row["meta"]), row["id"]) for row in rows)
+    memory.examples.ingest({**parts, "id": id_} for parts, id_ in rows_of if parts is not None)
     memory.flush()
 
 
@@ -170,12 +163,6 @@ def dev(data: Path, *, most: int) -> list[Query]:
 def task_of(query: Query) -> str:
     """The data set that the input is from: with an intent's examples, the first part of their ids."""
     return query["meta"].get("task") or query["relevant"][0].split(":")[0]
-
-
-def instruction_of(row: Row) -> str | None:
-    """What stands before the input in the set's own text."""
-    before, found, _ = row["text"].partition(row["meta"]["input"])
-    return before.strip() or None if found else None
 
 
 @contextmanager

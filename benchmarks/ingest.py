@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.slices import by_length
 from benchmarks.turns import Batch, locomo, synthetic
 from memsdk import Memory
 from memsdk.composing import turn_line
@@ -132,10 +133,7 @@ def _slices(batches: Sequence[Batch], embedder: Embedder) -> list[list[str]]:
                 batch.messages, user_id=batch.user_id, session_id=batch.session_id, wait=False
             )
         ]
-    lengths = dict(zip(lines, embedder.count_tokens(lines), strict=True))
-    lines.sort(key=lambda line: -lengths[line])
-    size = -(-len(lines) // len(batches))
-    slices = [lines[start : start + size] for start in range(0, len(lines), size)]
+    slices = by_length(lines, embedder, size=-(-len(lines) // len(batches)))
     return slices + [[]] * (len(batches) - len(slices))
 
 

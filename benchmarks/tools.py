@@ -20,6 +20,7 @@ from typing import TypedDict
 from unittest import mock
 
 from benchmarks.recall import lines
+from benchmarks.slices import by_length
 from memsdk import Kind, Memory, Record, Side, Task
 from memsdk.embedding.lexical import Bm25Encoder
 from memsdk.ports import Embedder
@@ -169,9 +170,7 @@ def sliced_lines(tools: Sequence[Mapping[str, object]], embedder: Embedder) -> l
         Memory.open(folder, embedder="hashing", index="exact") as memory,
     ):
         texts = list(map(tool_line, memory.tools.add(tools)))
-    length = dict(zip(texts, embedder.count_tokens(texts), strict=True))
-    texts.sort(key=lambda text: -length[text])
-    return [texts[start : start + SLICE] for start in range(0, len(texts), SLICE)]
+    return by_length(texts, embedder, size=SLICE)
 
 
 def renamed(schema: Mapping[str, object], number: int) -> dict[str, object]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CACHED_LINES = 8_192
 NO_ID = UUID(int=0)
 FEW = 8
-"""So few records are quicker described before they are embedded than beside it."""
+"""For so few records no thread is started."""
 SPECIAL_TOKENS = 2
 
 
@@ -113,10 +113,11 @@ class PointBuilder:
             lines = wanted.setdefault(tasks[plan.record.kind], [])
             lines += [*plan.parts, *(text for text, _ in plan.composed.context)]
         embedded = beside(lambda: self._embedded(wanted)) if len(plans) > FEW else None
-        described = self._described(plans)
+        counts = [sum(len(plan.parts) for plan in group) for group in plans]
+        described = self._described(plans, counts)
         vectors = self._embedded(wanted) if embedded is None else embedded.result()
         by_kind = {kind: vectors[task] for kind, task in tasks.items() if task in vectors}
-        return Prepared(plans, described, vectors=by_kind)
+        return Prepared(plans, described, vectors=by_kind, counts=counts)
 
     def _embedded(self, wanted: Mapping[Task, Sequence[str]]) -> dict[Task, dict[str, Vector]]:
         return {
@@ -124,12 +125,13 @@ class PointBuilder:
             for task, lines in wanted.items()
         }
 
-    def _described(self, plans: Sequence[Sequence[_Planned]]) -> list[list[_Described]]:
+    def _described(
+        self, plans: Sequence[Sequence[_Planned]], counts: Sequence[int]
+    ) -> list[list[_Described]]:
         """All of the points but their dense vectors."""
         sparse = iter(self._sparse([plan.composed for group in plans for plan in group]))
         described = []
-        for group in plans:
-            parts = sum(len(plan.parts) for plan in group)
+        for group, parts in zip(plans, counts, strict=True):
             described.append(
                 [
                     _Described(
@@ -217,11 +219,12 @@ class Prepared:
         described: Sequence[Sequence[_Described]],
         *,
         vectors: Mapping[Kind, Mapping[str, Vector]],
+        counts: list[int],
     ) -> None:
         self._plans = plans
         self._described = described
         self._vectors = vectors
-        self.counts = [sum(len(plan.parts) for plan in group) for group in plans]
+        self.counts = counts
         """How many points each state has; a record that is gone has none."""
 
     def points(self, start: int = 0, stop: int | None = None) -> list[list[Point]]:

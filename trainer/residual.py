@@ -19,7 +19,6 @@ from torch.nn.functional import normalize
 from memsdk.trainer.loop import rate_at
 from memsdk.trainer.losses.graded import graded_distillation
 from memsdk.trainer.losses.kl import kl_distillation
-from memsdk.trainer.metrics import ndcg_at
 from memsdk.trainer.problem import Problem
 from memsdk.trainer.tiers import Keep, Loss, Negatives, ResidualSettings
 
@@ -243,20 +242,6 @@ def batch_loss(
         reward_temperature=reward_temperature,
         mask=~torch.cat([is_own, torch.from_numpy(seen)], dim=1).to(device),
     )
-
-
-def ranking_quality(queries: Vectors, problem: Problem) -> list[float]:
-    """nDCG@10 of each query by dense search alone, over the keys that it may find."""
-    figures = []
-    for start in range(0, len(queries), 256):
-        numbers = range(start, min(start + 256, len(queries)))
-        scores = queries[start : start + 256] @ problem.keys.T
-        scores[~problem.visible(numbers)] = -np.inf
-        top = np.argpartition(-scores, min(10, scores.shape[1] - 1), axis=1)[:, :10]
-        for row, number in enumerate(numbers):
-            ranked = top[row][np.argsort(-scores[row, top[row]], kind="stable")].tolist()
-            figures.append(ndcg_at(ranked, problem.examples[number].relevant, k=10))
-    return figures
 
 
 def whole_quality(queries: Vectors, problem: Problem) -> float:

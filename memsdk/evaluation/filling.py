@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 from memsdk.errors import RerankerError
 from memsdk.evaluation.measures import DEPTH
 from memsdk.evaluation.sets import Asked, EvaluationSet, Item
+from memsdk.examples import drafts_of_rows
 from memsdk.filters import Range
 from memsdk.memory import Memory
 from memsdk.messages import ROLES, ChatMessage
@@ -100,6 +101,10 @@ def _draft(item: Item, kind: Kind) -> Draft:
     if kind is Kind.TOOL and item.meta.get("schema") is not None:
         (tool,) = drafts_of_tools(read_tools(item.meta["schema"]), scope=scope, source=None, metadata={})
         return replace(tool, external_id=item.id)
+    row = example_row(item.text, item.meta) if kind is Kind.EXAMPLE else None
+    if row is not None:
+        (example,) = drafts_of_rows([{**row, "id": item.id}], task=None, scope=scope, metadata={})
+        return example
     title = item.meta.get("title") if kind is Kind.DOCUMENT else None
     has_title = isinstance(title, str) and not item.text.startswith(title)
     return Draft(
@@ -107,26 +112,18 @@ def _draft(item: Item, kind: Kind) -> Draft:
         text=item.text,
         scope=scope,
         external_id=item.id,
-        name=_text(item, "task") if kind is Kind.EXAMPLE else None,
         title=title if has_title and isinstance(title, str) else None,
-        data=_solved(item) if kind is Kind.EXAMPLE else {},
         metadata={} if order is None else {"order": order},
     )
 
 
-def _solved(item: Item) -> dict[str, JsonValue]:
-    """An example's parts: what stands before its input is its instruction."""
-    given, output = _text(item, "input"), _text(item, "output")
-    if given is None or output is None:
-        return {}
-    instruction = item.text.partition(given)[0].strip()
-    parts: dict[str, JsonValue] = {"input": given, "output": output}
-    return parts | ({"instruction": instruction} if instruction else {})
-
-
-def _text(item: Item, field: str) -> str | None:
-    value = item.meta.get(field)
-    return value if isinstance(value, str) and value.strip() else None
+def example_row(text: str, meta: Mapping[str, JsonValue]) -> dict[str, JsonValue] | None:
+    """A solved example as `memory.examples` takes it; what stands before its input is its instruction. None: it has no parts."""
+    given, output = meta.get("input"), meta.get("output")
+    if not (isinstance(given, str) and given.strip() and isinstance(output, str) and output.strip()):
+        return None
+    before = text.partition(given)[0].strip()
+    return {"input": given, "output": output, "instruction": before or None, "task": meta.get("task")}
 
 
 def _fill_chats(memory: Memory, items: Sequence[Item]) -> dict[UUID, str]:

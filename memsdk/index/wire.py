@@ -122,7 +122,7 @@ def points_from_plain(
 
 
 def _with_hyphens(digits: str) -> str:
-    """As `str(UUID(digits))` has it, at a tenth of its cost."""
+    """As `str(UUID(digits))` has it, at a fifth of its cost."""
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 

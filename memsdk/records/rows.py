@@ -72,7 +72,7 @@ def decode_extra(stored: bytes) -> Extra:
     """The inverse of `Extra.encoded`."""
     if not stored:
         return Extra(metadata={})
-    parts = from_json(stored)  # a third of json.loads' time
+    parts = from_json(stored)  # a quarter of json.loads' time, or less
     return Extra(
         metadata=parts.get("m", {}),
         name=parts.get("n"),

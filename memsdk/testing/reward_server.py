@@ -13,14 +13,13 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from memsdk.testing.loopback import LoopbackHandler, LoopbackServer
 
 Body = Mapping[str, Any]  # JSON, as it came
 ALL = frozenset({"sglang", "prompt_logprobs", "echo", "tokenize", "chat"})
@@ -47,8 +46,8 @@ class Fault:
     close: bool = False
 
 
-class RewardServer:
-    """A context manager around the running server; `url` is its address."""
+class RewardServer(LoopbackServer):
+    """The running server."""
 
     def __init__(self, folder: Path, *, speaks: frozenset[str] = ALL, spells: bool = False) -> None:
         """Load the model in a transformers folder.
@@ -67,25 +66,10 @@ class RewardServer:
         ).eval()  # type: ignore[no-untyped-call]  # torch's own
         self._tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self))
+        super().__init__(_Handler)
         self._server.daemon_threads = (
             False  # closing waits for them: torch must not be at work when Python ends
         )
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        """Serve."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def answer(self, path: str, body: Body, *, drop: bool) -> tuple[int, Body]:
         """Status and JSON for a request."""
@@ -167,26 +151,12 @@ class RewardServer:
         ]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(LoopbackHandler[RewardServer]):
     """One request."""
 
-    def __init__(self, owner: RewardServer, *arguments: Any) -> None:
-        self._owner = owner
-        super().__init__(*arguments)
-
-    def do_GET(self) -> None:
-        """Answer without a body."""
-        self._answer({})
-
-    def do_POST(self) -> None:
-        """Answer a body."""
-        self._answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
-
-    def _answer(self, body: Body) -> None:
-        owner = self._owner
+    def respond(self, body: dict[str, Any]) -> None:
+        """What the owner answers, spoilt by its next fault."""
+        owner = self.owner
         owner.paths.append(self.path)
         fault = owner.faults.popleft() if owner.faults else Fault()
         time.sleep(fault.delay_s)
@@ -199,13 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             else owner.answer(self.path, body, drop=fault.drop)
         )
         raw = json.dumps(plain).encode()
-        raw = raw[: len(raw) // 2] if fault.cut else raw
-        try:
-            self.send_response(status)
-            if fault.retry_after is not None:
-                self.send_header("retry-after", fault.retry_after)
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
-        except ConnectionError:
-            pass  # the client gave up, as a test wanted
+        self.send(
+            raw[: len(raw) // 2] if fault.cut else raw,
+            status=status,
+            headers={} if fault.retry_after is None else {"retry-after": fault.retry_after},
+        )

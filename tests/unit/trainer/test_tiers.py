@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from memsdk.conversing import mixed
 from memsdk.embedding.adapters import ResidualEmbedder, load_query_version
@@ -22,8 +23,9 @@ from memsdk.testing.tiny_models import save_tiny_bert
 from memsdk.trainer import publish
 from memsdk.trainer.folders import save_residual
 from memsdk.trainer.lora import fit_lora, merge_with_base, save_lora
+from memsdk.trainer.metrics import ndcg_at
 from memsdk.trainer.problem import SHARED, Example, Problem, right_ones, targets
-from memsdk.trainer.residual import batch_loss, fit_residual, ranking_quality, split
+from memsdk.trainer.residual import batch_loss, fit_residual, split
 from memsdk.trainer.rows import Candidate, Row
 from memsdk.trainer.stored import embedded
 from memsdk.trainer.tiers import LoraSettings, Loss, ResidualSettings
@@ -35,6 +37,20 @@ TEXTS = [
     "found is the peanut tea",
     "the food",
 ]
+
+
+def ranking_quality(queries: NDArray[np.float32], problem: Problem) -> list[float]:
+    """nDCG@10 of each query by dense search alone, over the keys that it may find."""
+    figures = []
+    for start in range(0, len(queries), 256):
+        numbers = range(start, min(start + 256, len(queries)))
+        scores = queries[start : start + 256] @ problem.keys.T
+        scores[~problem.visible(numbers)] = -np.inf
+        top = np.argpartition(-scores, min(10, scores.shape[1] - 1), axis=1)[:, :10]
+        for row, number in enumerate(numbers):
+            ranked = top[row][np.argsort(-scores[row, top[row]], kind="stable")].tolist()
+            figures.append(ndcg_at(ranked, problem.examples[number].relevant, k=10))
+    return figures
 
 
 def rotated(*, queries: int = 96, keys: int = 48, dims: int = 16, seed: int = 0) -> Problem:
