@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WRITER = """
+import signal
 import sys
 from memsdk import Memory
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started with it ignored
 with Memory.open(sys.argv[1], embedder="hashing") as memory:
     memory.remember("the first", user_id="u")
     print("ready", flush=True)
