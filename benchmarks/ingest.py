@@ -1,7 +1,7 @@
 """What remembering costs beside its encoder, side by side in one run.
 
-In batches: `remember` in lists, and the same lines (as `memsdk.composing` indexes them) embedded with the same encoder,
-sorted as in one embed call for all of them, a slice after each batch. One at a time: `remember` of a message, and its line embedded alone.
+In batches: `remember` in lists, and the same lines (as `memsdk.composing` indexes them) embedded with the same encoder, in
+turn (`benchmarks.slices`); a flush between is not timed. One at a time: `remember` of a message, and its line embedded alone.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.slices import by_length
+from benchmarks.slices import beside_encoder
 from benchmarks.turns import Batch, locomo, synthetic
 from memsdk import Memory
 from memsdk.composing import turn_line
@@ -34,11 +35,12 @@ TARGET_RATIO, TARGET_MS = 1.15, 5.0
 
 
 class Timed:
-    """An embedder that adds up the seconds spent in it."""
+    """An embedder that adds up the seconds spent in it, and knows its texts."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self.seconds = 0.0
+        self.texts: set[str] = set()
 
     @property
     def spec(self) -> EmbedderSpec:
@@ -50,6 +52,7 @@ class Timed:
         began = time.perf_counter()
         vectors = self._embedder.embed(texts, task=task, side=side)
         self.seconds += time.perf_counter() - began
+        self.texts.update(texts)
         return vectors
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -87,54 +90,45 @@ def main(arguments: list[str]) -> dict[str, object]:
 def in_batches(batches: Sequence[Batch], embedder: Embedder, *, index: IndexName) -> dict[str, float]:
     """Seconds of `remember`, of the encoder alone, and what they make."""
     timed = Timed(embedder)
-    lines: list[str] = []
-    remembered = inside = flushed = 0.0
+    lines = turn_lines(batches)
     with tempfile.TemporaryDirectory() as folder, Memory.open(folder, embedder=timed, index=index) as memory:
-        slices = _slices(batches, embedder)
         memory.remember("The first one makes the store.", user_id="nobody-else")
         memory.flush()
-        alone = []
-        for batch, texts in zip(batches, slices, strict=True):
-            timed.seconds, began = 0.0, time.perf_counter()
-            records = memory.remember(batch.messages, user_id=batch.user_id, session_id=batch.session_id)
-            remembered += time.perf_counter() - began
-            inside += timed.seconds
-            began = time.perf_counter()
-            memory.flush()
-            flushed += time.perf_counter() - began
-            lines += [turn_line(record) for record in records]
-            began = time.perf_counter()
-            embedder.embed(texts, task=Task.CHAT, side=Side.KEY)
-            alone.append(time.perf_counter() - began)
-    assert sorted(lines) == sorted(text for texts in slices for text in texts), "both sides embed the same"
-    encoder = sum(alone)
+        timed.texts.clear()
+        steps = [
+            (
+                texts,
+                partial(memory.remember, batch.messages, user_id=batch.user_id, session_id=batch.session_id),
+            )
+            for batch, texts in zip(batches, lines, strict=True)
+        ]
+        remembered, alone = beside_encoder(steps, embedder, task=Task.CHAT, between=memory.flush)
+    turns = [line for texts in lines for line in texts]
+    assert timed.texts == set(turns), "both sides embed the same"
     return {
-        "encoder_s": encoder,
+        "encoder_s": alone,
         "remember_s": remembered,
-        "remember_own_s": remembered - inside,
-        "flush_s": flushed,
-        "turns_per_s": len(lines) / remembered,
-        "ratio": remembered / encoder,
-        "ratio_with_flush": (remembered + flushed) / encoder,
-        "ratio_to_embedding_inside": remembered / inside,
+        "own_ms_a_turn": (remembered - alone) / len(turns) * 1e3,
+        "turns_per_s": len(turns) / remembered,
+        "ratio": remembered / alone,
     }
 
 
-def _slices(batches: Sequence[Batch], embedder: Embedder) -> list[list[str]]:
-    """All lines in one order by length, cut to as many slices as there are batches: one embed call, with pauses."""
+def turn_lines(batches: Sequence[Batch]) -> list[list[str]]:
+    """What of each turn is embedded, by batch."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Memory.open(folder, embedder="hashing", index="exact") as memory,
     ):
-        lines = [
-            turn_line(record)
+        return [
+            [
+                turn_line(record)
+                for record in memory.remember(
+                    batch.messages, user_id=batch.user_id, session_id=batch.session_id, wait=False
+                )
+            ]
             for batch in batches
-            for record in memory.remember(
-                batch.messages, user_id=batch.user_id, session_id=batch.session_id, wait=False
-            )
         ]
-    slices = by_length(lines, embedder, size=-(-len(lines) // len(batches)))
-    return slices + [[]] * (len(batches) - len(slices))
 
 
 def one_at_a_time(count: int, embedder: Embedder, *, index: IndexName, seed: int) -> dict[str, float]:
@@ -173,9 +167,8 @@ def show(result: dict[str, object], *, batch: int) -> dict[str, object]:
     print(
         f"  remember                          {many['remember_s']:8.2f} s   {many['turns_per_s']:.0f} turns/s"
     )
-    print(f"    of it not embedding             {many['remember_own_s']:8.2f} s")
+    print(f"    beyond the encoder, a turn      {many['own_ms_a_turn']:8.2f} ms")
     print(f"  ratio                             {many['ratio']:8.3f}     target <= {TARGET_RATIO}")
-    print(f"  ratio with a flush after each     {many['ratio_with_flush']:8.3f}")
     print("one message a call, p50")
     print(f"  encoder alone                     {one['encoder_p50_ms']:8.2f} ms")
     print(f"  remember                          {one['remember_p50_ms']:8.2f} ms")

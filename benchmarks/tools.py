@@ -3,8 +3,7 @@
 R@5 is the mean share of a request's tools among its first five hits, over the dev requests. A leg alone is the same search
 with the other leg's weight 0, and without what `memory.tools.recall` adds (parts of a request, near-twins passed over).
 The overlap of a request is the share of its stemmed words that the tools it needs hold; requests are cut in three by it.
-The import is timed by the clock, a slice of tools at a time, each beside the bare encoder on as many of the same lines, sorted as
-in one embed call for all of them.
+The import is one call, timed by the clock, beside the bare encoder on the same lines (`benchmarks.slices`).
 """
 
 from __future__ import annotations
@@ -12,22 +11,21 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
 from unittest import mock
 
 from benchmarks.recall import lines
-from benchmarks.slices import by_length
-from memsdk import Kind, Memory, Record, Side, Task
+from benchmarks.slices import beside_encoder
+from memsdk import Kind, Memory, Record, Task
 from memsdk.embedding.lexical import Bm25Encoder
-from memsdk.ports import Embedder
 from memsdk.ranking import DEFAULT_WEIGHTS, Weights
 from memsdk.shelf_texts import tool_line, tool_words
 
-K, SLICE = 5, 1_000
+K = 5
 DATA = Path(__file__).parents[2] / "shared" / "data" / "tool"
 SETS = ("sealtools", "bfcl", "metatool")
 MARGIN = {"sealtools": 0.0, "bfcl": 0.0, "metatool": 0.02}
@@ -149,28 +147,20 @@ def import_ratio(data: Path, *, count: int) -> tuple[float, float]:
     """Seconds of `tools.add` over those of the bare encoder on the same lines, and the former; default settings."""
     schemas = [row["meta"]["schema"] for name in SETS for row in lines(data / name / "corpus.jsonl.gz")]
     tools = [renamed(schemas[n % len(schemas)], n) for n in range(count)]
-    took = bare = 0.0
     with tempfile.TemporaryDirectory() as folder, Memory.open(folder) as memory:
         embedder = memory._parts.serving.current().embedder  # noqa: SLF001 -- the bare encoder
-        slices = sliced_lines(tools, embedder)
-        for start, texts in zip(range(0, count, SLICE), slices, strict=True):
-            began = time.perf_counter()
-            memory.tools.add(tools[start : start + SLICE])
-            took += time.perf_counter() - began
-            began = time.perf_counter()
-            embedder.embed(texts, task=Task.TOOL, side=Side.KEY)
-            bare += time.perf_counter() - began
-    return took / bare, took
+        step = (tool_lines(tools), partial(memory.tools.add, tools))
+        took, alone = beside_encoder([step], embedder, task=Task.TOOL, between=memory.flush)
+    return took / alone, took
 
 
-def sliced_lines(tools: Sequence[Mapping[str, object]], embedder: Embedder) -> list[list[str]]:
-    """The tools' lines in one order by length, cut to slices."""
+def tool_lines(tools: Sequence[Mapping[str, object]]) -> list[str]:
+    """What of each tool is embedded."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Memory.open(folder, embedder="hashing", index="exact") as memory,
     ):
-        texts = list(map(tool_line, memory.tools.add(tools)))
-    return by_length(texts, embedder, size=SLICE)
+        return list(map(tool_line, memory.tools.add(tools)))
 
 
 def renamed(schema: Mapping[str, object], number: int) -> dict[str, object]:

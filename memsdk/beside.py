@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -22,3 +23,31 @@ def beside(call: Callable[[], Result]) -> Future[Result]:
 
     threading.Thread(target=run, name="memsdk-beside", daemon=True).start()
     return future
+
+
+def each_beside(call: Callable[[Item], Result], items: Sequence[Item], *, threads: int) -> list[Result]:
+    """The results for all items, in order: this thread and `threads - 1` others take them as they come free.
+
+    The first error, or Ctrl-C in this thread, keeps the others from taking more.
+    """
+    results: dict[int, Result] = {}
+    waiting, lock = iter(range(len(items))), threading.Lock()
+    stopped = threading.Event()
+
+    def work() -> None:
+        try:
+            while not stopped.is_set():
+                with lock:
+                    number = next(waiting, None)
+                if number is None:
+                    return
+                results[number] = call(items[number])
+        except BaseException:
+            stopped.set()
+            raise
+
+    others = [beside(work) for _ in range(min(threads, len(items)) - 1)]
+    work()
+    for other in others:
+        other.result()
+    return [results[number] for number in range(len(items))]

@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from memsdk.beside import beside
 from memsdk.errors import IndexingError
 from memsdk.forking import renew_in_child
 from memsdk.models import TASK_OF, Draft, Kind, Point, Task
 from memsdk.payloads import Hasher
-from memsdk.pointing import LineVectors, PointBuilder
+from memsdk.pipeline import Pipeline
+from memsdk.pointing import FEW, LineVectors, PointBuilder, Prepared
 from memsdk.ports import (
     Change,
     Chunker,
@@ -36,6 +38,21 @@ TOGETHER = 2_048  # of one call: the more texts are embedded together, the less 
 SLICE = 100  # states whose points are sent together
 CATCH_UP = 8  # batches
 OWN_S = 1.0  # without headway; then `drain_all` takes this process's own claims for left behind
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """Changes as they were read, whose lines are being encoded."""
+
+    changes: Sequence[Change]
+    states: Sequence[Indexable]
+    prepared: Prepared
+    serving: Serving
+    generation: str
+
+    @property
+    def encoded(self) -> Future[object]:
+        return self.prepared.encoded
 
 
 class Indexer:
@@ -86,16 +103,13 @@ class Indexer:
         Raises:
             IndexingError, EmbedderError: they are kept in SQL and the outbox, and will be indexed later.
         """
-        for start in range(0, len(changes), TOGETHER):
-            batch = changes[start : start + TOGETHER]
-            try:
-                self._apply(batch)
-            except BaseException as error:  # Ctrl-C too: nobody else takes what a living process has claimed
-                self._outbox.release(changes[start:])
-                error.add_note(
-                    "what was written is safe in the store and will be indexed later; recall can't find it yet"
-                )
-                raise
+        with self.pipeline() as pipeline:
+            for start in range(0, len(changes), TOGETHER):
+                pipeline.take(changes[start : start + TOGETHER])
+
+    def pipeline(self) -> Pipeline:
+        """Indexes batches of claimed changes while its caller makes more of them; see `index_now`."""
+        return Pipeline(begin=self._begin, finish=self._finish, release=self._outbox.release)
 
     def embed_ahead(self, drafts: Sequence[Draft]) -> Future[None]:
         """Embed what these drafts will be found by, so that indexing them need not; it meets any error again."""
@@ -111,7 +125,7 @@ class Indexer:
         changes = self._outbox.claim(owner=self._owner(), limit=limit, regain=regain)
         if changes:
             try:
-                self._apply(changes)
+                self._finish(self._begin(changes, None))
             except BaseException:
                 self._outbox.release(changes)
                 raise
@@ -171,29 +185,26 @@ class Indexer:
 
     def put(self, states: Sequence[Indexable], *, serving: Serving) -> list[int]:
         """Make these spaces hold exactly the states' points; returns how many points each has."""
+        return self._put(states, self.builder(serving).prepare(states), serving=serving)
+
+    def _put(self, states: Sequence[Indexable], prepared: Prepared, *, serving: Serving) -> list[int]:
         self.put_twins(states, serving=serving)  # first: where a record's own points are, these are too
-        prepared = self.builder(serving).prepare(states)
         counted = list(zip(states, prepared.counts, strict=True))
         gone = [state.id for state, count in counted if count < state.points or not (count or state.points)]
         reach("index-update")
         if gone:
+            prepared.encoded.result()  # nothing is taken away before what replaces it is there
             for collection in serving.collections:
                 self._index.delete(collection, gone)
-        slices = [range(start, min(start + SLICE, len(states))) for start in range(0, len(states), SLICE)]
-        if len(slices) == 1:
+        if len(states) <= FEW:
             self._send(prepared.points(), states, serving=serving)
         else:
             with ThreadPoolExecutor(
                 max_workers=1
-            ) as sender:  # the index takes one slice while the next is made
+            ) as sender:  # the index takes a slice while the next is made
                 sent = [
-                    sender.submit(
-                        self._send,
-                        prepared.points(part.start, part.stop),
-                        states[part.start : part.stop],
-                        serving=serving,
-                    )
-                    for part in slices
+                    sender.submit(self._send, points, [states[place] for place in places], serving=serving)
+                    for places, points in prepared.stretches(SLICE)
                 ]
             for each in sent:
                 each.result()
@@ -228,18 +239,21 @@ class Indexer:
         for collection, some in by_collection.items():
             self._index.upsert(collection, some)
 
-    def _apply(self, changes: Sequence[Change]) -> None:
+    def _begin(self, changes: Sequence[Change], after: Future[object] | None) -> _Begun:
+        """Read what changed and have it encoded, once `after` is done."""
         generation = self._recover()
         serving = self._serving.current()
         records = list(dict.fromkeys(change.record for change in changes))
-        states = {state.id: state for state in self._outbox.read(records, neighbours=self._neighbours)}
-        counts = dict(zip(states, self.put(list(states.values()), serving=serving), strict=True))
-        self._outbox.applied(
-            changes,
-            states=[states[change.record] for change in changes],
-            points=[counts[change.record] for change in changes],
-            generation=generation,
-        )
+        states = self._outbox.read(records, neighbours=self._neighbours)
+        prepared = self.builder(serving).prepare(states, after=after)
+        return _Begun(changes, states, prepared, serving, generation)
+
+    def _finish(self, begun: _Begun) -> None:
+        """Send what `begin` read, and note that the index has it."""
+        counts = self._put(begun.states, begun.prepared, serving=begun.serving)
+        found = {state.id: (state, count) for state, count in zip(begun.states, counts, strict=True)}
+        states, points = zip(*(found[change.record] for change in begun.changes), strict=True)
+        self._outbox.applied(begun.changes, states=states, points=points, generation=begun.generation)
         self._unsettled.set()
 
     def _recover(self) -> str:

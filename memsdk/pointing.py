@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -33,6 +34,8 @@ CACHED_LINES = 8_192
 NO_ID = UUID(int=0)
 FEW = 8
 """For so few records no thread is started."""
+MANY = 256
+"""So many lines are embedded in two parts."""
 SPECIAL_TOKENS = 2
 
 
@@ -75,6 +78,28 @@ class _Planned:
     previous: UUID | None
     stamp: int
 
+    @property
+    def lines(self) -> list[str]:
+        """All that is embedded for it."""
+        return [*self.parts, *(text for text, _ in self.composed.context)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stretch:
+    """States whose lines are embedded together."""
+
+    done: Future[None]
+    places: list[int]
+    vectors: Mapping[tuple[Task, str], Vector]
+    tasks: Mapping[Kind, Task]
+
+    def vectors_of(self, plan: _Planned) -> tuple[list[Vector], list[tuple[float, Vector]]]:
+        """Of its parts, and of its context with weights; waits for the encoder."""
+        self.done.result()
+        task = self.tasks[plan.record.kind]
+        parts = [self.vectors[task, part] for part in plan.parts]
+        return parts, [(weight, self.vectors[task, text]) for text, weight in plan.composed.context]
+
 
 class _Described(NamedTuple):
     """What a revision's points hold beside their dense vectors."""
@@ -101,28 +126,81 @@ class PointBuilder:
         self._hasher = hasher
         self._lines = lines
 
-    def prepare(self, states: Sequence[Indexable], *, tasks: Mapping[Kind, Task] = TASK_OF) -> Prepared:
-        """Compose, cut and embed all states together; their points are made when they are asked for.
+    def prepare(
+        self,
+        states: Sequence[Indexable],
+        *,
+        tasks: Mapping[Kind, Task] = TASK_OF,
+        after: Future[object] | None = None,
+    ) -> Prepared:
+        """Compose, cut and embed all states together; of many, the lines are still being embedded when this returns.
 
         Args:
             tasks: whose key prefix each kind is embedded with.
+            after: what the encoder is busy with until it is done.
         """
         plans = [self._plan(state) for state in states]
-        wanted: dict[Task, list[str]] = {}
-        for plan in chain.from_iterable(plans):
-            lines = wanted.setdefault(tasks[plan.record.kind], [])
-            lines += [*plan.parts, *(text for text, _ in plan.composed.context)]
-        embedded = beside(lambda: self._embedded(wanted)) if len(plans) > FEW else None
         counts = [sum(len(plan.parts) for plan in group) for group in plans]
-        described = self._described(plans, counts)
-        vectors = self._embedded(wanted) if embedded is None else embedded.result()
-        by_kind = {kind: vectors[task] for kind, task in tasks.items() if task in vectors}
-        return Prepared(plans, described, vectors=by_kind, counts=counts)
+        stretches, work = self._stretches(plans, tasks, after=after)
+        if len(plans) > FEW:
+            beside(work)
+        else:
+            work()
+        return Prepared(plans, self._described(plans, counts), stretches=stretches, counts=counts)
 
-    def _embedded(self, wanted: Mapping[Task, Sequence[str]]) -> dict[Task, dict[str, Vector]]:
+    def _stretches(
+        self,
+        plans: Sequence[Sequence[_Planned]],
+        tasks: Mapping[Kind, Task],
+        *,
+        after: Future[object] | None,
+    ) -> tuple[list[_Stretch], Callable[[], None]]:
+        """The plans by when their lines will be embedded, and the work of embedding them.
+
+        The longest lines come first: sorted, they are padded little, and what is left at the end is quickly done.
+        """
+        longest: dict[tuple[Task, str], None] = {}
+        for plan in chain.from_iterable(plans):
+            longest.update(dict.fromkeys((tasks[plan.record.kind], line) for line in plan.lines))
+        wanted = sorted(longest, key=lambda pair: -len(pair[1]))
+        ready: list[Future[None]] = []
+        parts: list[list[tuple[Task, str]]] = []
+        at: dict[tuple[Task, str], int] = {}
+        for part in _halves(wanted):
+            at.update(dict.fromkeys(part, len(parts)))
+            parts.append(part)
+            ready.append(Future())
+        vectors: dict[tuple[Task, str], Vector] = {}
+        stretches = [_Stretch(done=each, places=[], vectors=vectors, tasks=tasks) for each in ready]
+        for place, group in enumerate(plans):
+            lines = [(tasks[plan.record.kind], line) for plan in group for line in plan.lines]
+            stretches[max((at[line] for line in lines), default=0)].places.append(place)
+
+        def work() -> None:
+            if after is not None:
+                after.exception()  # which is its own caller's
+            error: BaseException | None = None
+            for part, each in zip(parts, ready, strict=True):
+                try:
+                    if error is None:
+                        vectors.update(self._embedded(part))
+                except BaseException as raised:  # noqa: BLE001 -- met by who needs the vectors
+                    error = raised
+                if error is None:
+                    each.set_result(None)
+                else:
+                    each.set_exception(error)
+
+        return stretches, work
+
+    def _embedded(self, wanted: Sequence[tuple[Task, str]]) -> dict[tuple[Task, str], Vector]:
+        by_task: dict[Task, list[str]] = {}
+        for task, line in wanted:
+            by_task.setdefault(task, []).append(line)
         return {
-            task: self._lines.embed(lines, embedder=self._embedder, task=task)
-            for task, lines in wanted.items()
+            (task, line): vector
+            for task, lines in by_task.items()
+            for line, vector in self._lines.embed(lines, embedder=self._embedder, task=task).items()
         }
 
     def _described(
@@ -169,11 +247,8 @@ class PointBuilder:
             encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length, b=b)
             for (number, weight, _), vector in zip(entries, encoded, strict=True):
                 total = sums[number]
-                weighted = [
-                    (index, weight * value)
-                    for index, value in zip(vector.indices, vector.values, strict=True)
-                ]
-                total.update([(index, value + total.get(index, 0.0)) for index, value in weighted])
+                for index, value in zip(vector.indices, vector.values, strict=True):
+                    total[index] = total.get(index, 0.0) + weight * value
         return [SparseVector(list(total), list(total.values())) for total in sums]
 
     def _plan(self, state: Indexable) -> list[_Planned]:
@@ -211,45 +286,80 @@ class PointBuilder:
 
 
 class Prepared:
-    """What `PointBuilder.prepare` has embedded, as points in slices: the index can take one while the next is made."""
+    """What `PointBuilder.prepare` embeds, as points, stretch by stretch: the index takes one while the next is embedded."""
 
     def __init__(
         self,
         plans: Sequence[Sequence[_Planned]],
         described: Sequence[Sequence[_Described]],
         *,
-        vectors: Mapping[Kind, Mapping[str, Vector]],
+        stretches: Sequence[_Stretch],
         counts: list[int],
     ) -> None:
         self._plans = plans
         self._described = described
-        self._vectors = vectors
+        self._stretches = stretches
         self.counts = counts
         """How many points each state has; a record that is gone has none."""
 
-    def points(self, start: int = 0, stop: int | None = None) -> list[list[Point]]:
-        """The points of the states from `start` to before `stop`, in order."""
-        return [
-            [point for plan, described in zip(*group, strict=True) for point in self._points(plan, described)]
-            for group in zip(self._plans[start:stop], self._described[start:stop], strict=True)
-        ]
+    @property
+    def encoded(self) -> Future[None]:
+        """Done once the encoder is free again."""
+        return self._stretches[-1].done
 
-    def _points(self, plan: _Planned, described: _Described) -> list[Point]:
-        vectors = self._vectors[plan.record.kind]
-        context = sum((weight * vectors[text] for text, weight in plan.composed.context), np.float32(0))
+    def stretches(self, most: int) -> Iterator[tuple[list[int], list[list[Point]]]]:
+        """The places of up to `most` states and the points of each, in the order in which they are ready.
+
+        Raises:
+            EmbedderError: as the embedder did.
+        """
+        for stretch in self._stretches:
+            for start in range(0, len(stretch.places), most):
+                places = stretch.places[start : start + most]
+                yield places, [self._points(place, stretch) for place in places]
+
+    def points(self) -> list[list[Point]]:
+        """The points of all states, in the states' order; see `stretches`."""
+        found = {
+            place: points
+            for places, groups in self.stretches(len(self._plans) or 1)
+            for place, points in zip(places, groups, strict=True)
+        }
+        return [found[place] for place in range(len(self._plans))]
+
+    def _points(self, place: int, stretch: _Stretch) -> list[Point]:
         points = []
-        for number, part in enumerate(plan.parts):
-            mixed = vectors[part] + context
-            points.append(
-                Point(
-                    id=_point_id(plan, number),
-                    record=plan.record.id,
-                    dense={DENSE: (mixed / np.linalg.norm(mixed)).astype(np.float32)},
-                    sparse={SPARSE: described.lexical} if number == 0 and described.lexical.indices else {},
-                    payload=described.payload,
+        for plan, described in zip(self._plans[place], self._described[place], strict=True):
+            parts, around = stretch.vectors_of(plan)
+            for number, vector in enumerate(parts):
+                points.append(
+                    Point(
+                        id=_point_id(plan, number),
+                        record=plan.record.id,
+                        dense={DENSE: _mixed(vector, around)},
+                        sparse={SPARSE: described.lexical}
+                        if number == 0 and described.lexical.indices
+                        else {},
+                        payload=described.payload,
+                    )
                 )
-            )
         return points
+
+
+def _mixed(vector: Vector, around: Sequence[tuple[float, Vector]]) -> Vector:
+    """The vector, with what stands around it added and weighted; of unit length as it was."""
+    if not around:
+        return vector
+    total = vector + sum((weight * other for weight, other in around), np.float32(0))
+    return (total / np.linalg.norm(total)).astype(np.float32)
+
+
+def _halves(wanted: list[tuple[Task, str]]) -> list[list[tuple[Task, str]]]:
+    """All of them, or of many two parts: the second, with the shortest lines, is embedded while the index takes the first."""
+    if len(wanted) < MANY:
+        return [wanted]
+    cut = len(wanted) * 7 // 8
+    return [wanted[:cut], wanted[cut:]]
 
 
 def _as_record(draft: Draft, *, now: datetime) -> Record:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from uuid import UUID
 
 from memsdk.background import Background
+from memsdk.garbage import no_full_collection
 from memsdk.indexing import Indexer
 from memsdk.models import Draft, Metadata
 from memsdk.ports import Change, Owner, RecordFilter, Records, Written
 from memsdk.testing.failpoints import reach
 
-SLICE = 512
+SLICE = 1_024
 """Drafts a transaction: what one `kill -9` can cost of a long list is at most what was not returned yet."""
+FIRST = 128
+"""Drafts of the first transaction of a long list: the encoder has something to do while the next ones are written."""
 AHEAD = 4
 """Calls with so few drafts embed them while the disk keeps them, which takes as long. Of more, many may be known already."""
 
@@ -38,7 +42,7 @@ class Writer:
         self._prepare = prepare
 
     def add(self, drafts: Sequence[Draft], *, wait: bool = True) -> list[Written]:
-        """Store the drafts, all or none of each 512, then index them; `wait=False` leaves that to the background.
+        """Store the drafts, all or none of each 512 (of the first 128), and index them meanwhile; `wait=False` leaves that to the background.
 
         Raises:
             IndexingError, EmbedderError: the records are stored, and will be found once the cause is mended.
@@ -46,15 +50,20 @@ class Writer:
         self._prepare()
         ahead = self._indexer.embed_ahead(drafts) if wait and len(drafts) <= AHEAD else None
         written: list[Written] = []
-        for start in range(0, len(drafts), SLICE):
-            reach("sql-before-commit")
-            batch = self._records.add(drafts[start : start + SLICE], owner=self._owner() if wait else None)
-            reach("sql-after-commit")
-            written += batch
-        changes = changes_of(written)
-        if ahead is not None and changes:
-            ahead.exception()  # once it is done
-        self.index(changes, wait=wait)  # only now: a failing index must not cost the rest of the list
+        with (
+            self._indexer.pipeline() as pipeline,
+            no_full_collection() if len(drafts) > FIRST else nullcontext(),
+        ):
+            for part in _slices(drafts):
+                reach("sql-before-commit")
+                batch = self._records.add(part, owner=self._owner() if wait else None)
+                reach("sql-after-commit")
+                written += batch
+                changes = changes_of(batch) if wait else []
+                if ahead is not None and changes:
+                    ahead.exception()  # once it is done
+                pipeline.take(changes)
+        self._background.nudge()
         return written
 
     def update(
@@ -89,6 +98,12 @@ class Writer:
         if wait and changes:
             self._indexer.index_now(changes)
         self._background.nudge()
+
+
+def _slices(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
+    yield drafts[:FIRST]
+    for start in range(FIRST, len(drafts), SLICE):
+        yield drafts[start : start + SLICE]
 
 
 def changes_of(written: Sequence[Written]) -> list[Change]:

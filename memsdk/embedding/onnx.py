@@ -11,6 +11,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -19,6 +20,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from memsdk.beside import each_beside
 from memsdk.embedding.folder import ModelFolder, read_config, read_folder
 from memsdk.embedding.onnx_graph import IDS, LENGTHS, STATES, BertShape, bert_graph, bert_shape
 from memsdk.embedding.pooling import pool_arrays
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
     Read = Callable[[str], Vectors]
 
+MANY = 4
+"""Batches from which each thread computes its own."""
+QUARTERS = 4
 _READABLE = ("F32", "F16")  # numpy has no bfloat16: such files are torch's
 
 _encoders: WeakValueDictionary[tuple[str, str, int | None], OnnxBert] = WeakValueDictionary()
@@ -45,27 +50,54 @@ class OnnxBert:
     def __init__(self, folder: ModelFolder, shape: BertShape, *, pad_id: int, threads: int | None) -> None:
         self._folder, self._shape, self._threads = folder, shape, threads
         self._session: InferenceSession | None = None
+        self._bulk: InferenceSession | None = None  # computes a batch in one thread
         self._kept: Mapping[str, Vectors] = {}
         self.hidden = shape.hidden
         self.pad_id = pad_id
 
     def encode(self, ids: Sequence[Sequence[int]], *, modes: Sequence[str]) -> Vectors:
         """Unit vectors [B, hidden x modes] of these texts' token ids, which are padded to the longest."""
-        pooled = pool_arrays(self._run(ids), [len(one) for one in ids], modes=modes)
+        return self._encode(ids, modes=modes, session=self._open())
+
+    def encode_many(
+        self, batches: Sequence[Sequence[Sequence[int]]], *, modes: Sequence[str]
+    ) -> list[Vectors]:
+        """The vectors of each batch; of many, each thread computes its own.
+
+        That is a tenth faster than all threads on one batch, and loses less to what else the machine does: nobody waits
+        for the slowest at every operator. It takes a second copy of the matrices, from the first such call on.
+        """
+        threads = self._threads or _default_threads()
+        if len(batches) < MANY or threads == 1 or _is_forked:
+            return [self.encode(ids, modes=modes) for ids in batches]
+        pieces = [
+            piece for number, batch in enumerate(batches) for piece in _cut(batch, number, batches, threads)
+        ]
+        encode = partial(self._encode, modes=modes, session=self._open_bulk())
+        made = each_beside(encode, [rows for _, rows in pieces], threads=threads)
+        found: list[list[Vectors]] = [[] for _ in batches]
+        for (number, _), vectors in zip(pieces, made, strict=True):
+            found[number].append(vectors)
+        return [np.concatenate(parts) for parts in found]
+
+    def _encode(
+        self, ids: Sequence[Sequence[int]], *, modes: Sequence[str], session: InferenceSession
+    ) -> Vectors:
+        pooled = pool_arrays(self._run(ids, session), [len(one) for one in ids], modes=modes)
         lengths_of = np.linalg.norm(pooled, axis=1, keepdims=True)
         return cast("Vectors", pooled / np.maximum(lengths_of, np.float32(1e-12)))
 
     def states(self, ids: Sequence[Sequence[int]]) -> list[Vectors]:
         """The last hidden states of each text, [t, hidden]."""
-        return [states[: len(one)] for states, one in zip(self._run(ids), ids, strict=True)]
+        return [states[: len(one)] for states, one in zip(self._run(ids, self._open()), ids, strict=True)]
 
-    def _run(self, ids: Sequence[Sequence[int]]) -> Vectors:
+    def _run(self, ids: Sequence[Sequence[int]], session: InferenceSession) -> Vectors:
         """The last hidden states, [B, T, hidden]; those of the padding mean nothing."""
         lengths = [len(one) for one in ids]
         padded = np.full((len(ids), max(1, *lengths)), self.pad_id, np.int32)
         for row, one in enumerate(ids):
             padded[row, : len(one)] = one
-        found = self._open().run([STATES], {IDS: padded, LENGTHS: np.array(lengths, np.int32)})[0]
+        found = session.run([STATES], {IDS: padded, LENGTHS: np.array(lengths, np.int32)})[0]
         return cast("Vectors", found)
 
     def load(self) -> bool:
@@ -90,13 +122,29 @@ class OnnxBert:
                 )
             return cast("InferenceSession", self._session)
 
+    def _open_bulk(self) -> InferenceSession:
+        self._open()
+        with _lock:
+            if self._bulk is None:
+                self._bulk = _session(self._shape, self._kept, threads=1)
+            return self._bulk
+
     def _leave_behind(self) -> None:
         """Forget the parent's session without destroying it, which would wait for threads that are not there."""
-        if self._session is not None:
-            inner: object = self._session._sess  # noqa: SLF001 -- theirs, and what owns the threads
-            for left in (self._session, inner, self._kept):
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
-        self._session, self._kept = None, {}
+        for session in (self._session, self._bulk):
+            if session is not None:
+                inner: object = session._sess  # noqa: SLF001 -- theirs, and what owns the threads
+                for left in (session, inner, self._kept):
+                    ctypes.pythonapi.Py_IncRef(ctypes.py_object(left))
+        self._session, self._bulk, self._kept = None, None, {}
+
+
+def _cut(
+    batch: Sequence[Sequence[int]], number: int, batches: Sequence[object], threads: int
+) -> list[tuple[int, Sequence[Sequence[int]]]]:
+    """A batch under its number; each thread's last one in quarters, so that no thread waits long for the others."""
+    size = -(-len(batch) // QUARTERS) if number >= len(batches) - threads else len(batch)
+    return [(number, batch[start : start + size]) for start in range(0, len(batch), size)]
 
 
 def open_bert(folder: ModelFolder, *, threads: int | None) -> OnnxBert | None:

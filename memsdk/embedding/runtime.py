@@ -17,7 +17,7 @@ class Runtime:
         dtype: `bfloat16` is faster on CPUs with avx512_bf16 or AMX and on GPUs; cosine to float32 is about .9999.
         threads: how many compute one batch: torch's, for the whole process, or this encoder's own in onnxruntime. None is
             as many as there are cores, or OMP_NUM_THREADS.
-        batch_tokens: padded tokens a batch; None is 1,024 on a CPU and 32,768 on a GPU.
+        batch_tokens: padded tokens a batch; None is 512 on a CPU and 32,768 on a GPU.
         engine: `auto` takes onnxruntime for a BERT on the CPU in float32, else torch. The vectors are the same.
     """
 

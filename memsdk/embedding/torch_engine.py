@@ -41,6 +41,12 @@ class TorchEngine:
             pooled = pool(states, mask, modes=modes)
             return cast("Vectors", nn.functional.normalize(pooled, dim=1).cpu().numpy())
 
+    def encode_many(
+        self, batches: Sequence[Sequence[Sequence[int]]], *, modes: Sequence[str]
+    ) -> list[Vectors]:
+        """The vectors of each batch, one after another."""
+        return [self.encode(ids, modes=modes) for ids in batches]
+
     def states(self, ids: Sequence[Sequence[int]]) -> list[Vectors]:
         """The last hidden states of each text, [t, hidden]."""
         with torch.inference_mode():

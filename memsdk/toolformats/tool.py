@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic import JsonValue
+from pydantic_core import from_json
 
 from memsdk.errors import InvalidInputError
 from memsdk.inputs import check_unicode, clean_id, clean_text
@@ -100,7 +101,7 @@ def clean_json(value: object, *, what: str, most: int = MAX_TOOL_BYTES) -> JsonV
         raise InvalidInputError(
             f"{what} has {len(written.encode()):,} bytes as JSON, at most {most:,} can be taken"
         )
-    cleaned: JsonValue = json.loads(written)
+    cleaned: JsonValue = from_json(written)  # a quarter of json.loads' time, or less
     return cleaned
 
 

@@ -1,0 +1,94 @@
+"""Changes on their way into the index: while one batch is encoded, the next is read and described, and the last one sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Protocol, Self
+
+from memsdk.ports import Change
+
+SAFE = "what was written is safe in the store and will be indexed later; recall can't find it yet"
+
+
+class Batch(Protocol):
+    """Changes whose texts are being encoded."""
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """The claimed outbox entries."""
+
+    @property
+    def encoded(self) -> Future[object]:
+        """Done once the encoder is free for the next batch."""
+
+
+class Pipeline:
+    """Takes batches of claimed changes; on leaving its `with` block all of them are indexed, or given back.
+
+    One batch at a time is with the encoder, in the order taken. After a failure the batches that follow are only given back:
+    what is written later must not be lost for it. The first error is raised at the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        begin: Callable[[Sequence[Change], Future[object] | None], Batch],
+        finish: Callable[[Batch], None],
+        release: Callable[[Sequence[Change]], None],
+    ) -> None:
+        """Args: `begin` is also given what the encoder has to wait for."""
+        self._begin = begin
+        self._finish = finish
+        self._release = release
+        self._claimed: list[Change] = []
+        self._last: Batch | None = None
+        self._error: Exception | None = None
+
+    def take(self, changes: Sequence[Change]) -> None:
+        """Begin with these changes, then finish those taken before."""
+        if not changes:
+            return
+        self._claimed += changes
+        if self._error is None:
+            before = self._last
+            self._step(lambda: self._begin_after(before, changes))
+            if before is not None:
+                self._step(lambda: self._end(before))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None and self._last is not None:
+                last = self._last
+                self._step(lambda: self._end(last))
+        finally:
+            if self._claimed:  # nobody else takes what a living process has claimed
+                self._release(self._claimed)
+        if error is not None:
+            error.add_note(SAFE)
+        elif self._error is not None:
+            raise self._error
+
+    def _begin_after(self, before: Batch | None, changes: Sequence[Change]) -> None:
+        self._last = self._begin(changes, None if before is None else before.encoded)
+
+    def _end(self, batch: Batch) -> None:
+        self._finish(batch)
+        done = set(batch.changes)
+        self._claimed = [change for change in self._claimed if change not in done]
+
+    def _step(self, work: Callable[[], None]) -> None:
+        """Do it, unless an error is waiting; keep the first one. Ctrl-C passes through."""
+        if self._error is not None:
+            return
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 -- raised at the end
+            error.add_note(SAFE)
+            self._error = error
