@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from memsdk.embedding.transformer import CPU_BATCH_TOKENS, batches_of
@@ -15,26 +17,44 @@ Step = tuple[Sequence[str], Callable[[], object]]
 """The lines that are embedded on the way, and what is timed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What steps took, and what one embed call for all of their lines would have."""
+
+    took_s: float
+    encoder_s: float
+    ratio: float
+    """The median over the steps: a machine that is shared halves its speed for seconds at a time."""
+    least: float
+    most: float
+
+
 def beside_encoder(
     steps: Sequence[Step], embedder: Embedder, *, task: Task, between: Callable[[], object] = lambda: None
-) -> tuple[float, float]:
-    """Seconds of all steps, and of one embed call for all of their lines, measured in turn; `between` is not timed.
+) -> Beside:
+    """Time steps and the encoder in turn, by the clock; `between` is not timed.
 
     Half of a step's lines are embedded right before it and half right after it, so that both meet the same machine. One call
     for all of them would pad less, having more to sort: the encoder's seconds are multiplied by what that leaves of the padded
     tokens.
     """
-    took = alone = 0.0
-    apart = 0
+    took, alone, apart = [], [], 0
     for lines, step in steps:
         halves = lines[::2], lines[1::2]
-        alone += seconds(partial(embedder.embed, halves[0], task=task, side=Side.KEY))
-        took += seconds(step)
+        before = seconds(partial(embedder.embed, halves[0], task=task, side=Side.KEY))
+        took.append(seconds(step))
         between()
-        alone += seconds(partial(embedder.embed, halves[1], task=task, side=Side.KEY))
+        alone.append(before + seconds(partial(embedder.embed, halves[1], task=task, side=Side.KEY)))
         apart += sum(padded_tokens(half, embedder) for half in halves)
-    everything = [line for lines, _ in steps for line in lines]
-    return took, alone * padded_tokens(everything, embedder) / apart
+    share = padded_tokens([line for lines, _ in steps for line in lines], embedder) / apart
+    ratios = [mine / (bare * share) for mine, bare in zip(took, alone, strict=True)]
+    return Beside(
+        took_s=sum(took),
+        encoder_s=sum(alone) * share,
+        ratio=statistics.median(ratios),
+        least=min(ratios),
+        most=max(ratios),
+    )
 
 
 def seconds(run: Callable[[], object]) -> float:

@@ -51,11 +51,11 @@ class Pipeline:
         if not changes:
             return
         self._claimed += changes
+        before, self._last = self._last, None
         if self._error is None:
-            before = self._last
             self._step(lambda: self._begin_after(before, changes))
-            if before is not None:
-                self._step(lambda: self._end(before))
+        if before is not None:
+            self._step(lambda: self._end(before))
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +64,7 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None and self._last is not None:
-                last = self._last
+            if error is None and (last := self._last) is not None:
                 self._step(lambda: self._end(last))
         finally:
             if self._claimed:  # nobody else takes what a living process has claimed
@@ -84,11 +83,9 @@ class Pipeline:
         self._claimed = [change for change in self._claimed if change not in done]
 
     def _step(self, work: Callable[[], None]) -> None:
-        """Do it, unless an error is waiting; keep the first one. Ctrl-C passes through."""
-        if self._error is not None:
-            return
+        """Do it, and keep the first error. Ctrl-C passes through."""
         try:
             work()
         except Exception as error:  # noqa: BLE001 -- raised at the end
             error.add_note(SAFE)
-            self._error = error
+            self._error = self._error or error

@@ -47,6 +47,17 @@ def test_the_engines_give_the_same_vectors() -> None:
     assert (vectors(None, ONNX) * vectors(None, TORCH)).sum(1).min() > 0.99999
 
 
+def test_many_texts_are_embedded_as_each_alone() -> None:
+    """Of many batches each thread computes its own, the last ones in pieces: an order mixed up would mix up memories."""
+    texts = [f"tea {'and cake ' * (number % 23)}at {number}" for number in range(300)]
+    embedder = load_embedder(None, runtime=Runtime(engine="onnx", threads=2, batch_tokens=256))
+    together = embedder.embed(texts, task=Task.CHAT, side=Side.KEY)
+    some = range(0, 300, 37)
+    alone = np.concatenate([embedder.embed([texts[n]], task=Task.CHAT, side=Side.KEY) for n in some])
+    assert (together[list(some)] * alone).sum(1).min() > 0.99999
+    assert len({row.tobytes() for row in together}) == 300
+
+
 def test_embedding_needs_no_torch() -> None:
     """Importing torch takes longer than everything else in a command that recalls."""
     code = (
