@@ -49,6 +49,9 @@ def machine() -> dict[str, object]:
 
 def main(arguments: list[str]) -> int:
     """Run what was asked for; returns the exit code."""
+    os.environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # an installed package is compiled; subprocesses are to be like it
     out = None
     if "--out" in arguments:
         at = arguments.index("--out")

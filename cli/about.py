@@ -15,7 +15,6 @@ from memsdk.cli.options import StoreChoice, json_option, store_options
 from memsdk.cli.output import print_json, print_json_lines, print_pairs, print_table
 from memsdk.errors import InvalidInputError
 
-PREFIX = "MEMSDK_"
 ENGINES = (
     "qdrant-edge-py",
     "torch",
@@ -119,7 +118,7 @@ def completion_command(ctx: click.Context, *, shell: str) -> None:
 def _settings() -> list[dict[str, object]]:
     from pydantic import ValidationError
 
-    from memsdk.settings import Settings
+    from memsdk.settings import PREFIX, Settings
 
     try:
         settings = Settings()

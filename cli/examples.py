@@ -90,7 +90,7 @@ def add(
         )
     if min_score is not None and not files:
         raise click.UsageError("--min-score goes with --file")
-    with store.open(make=True) as memory:
+    with store.open(make=True, embeds=True) as memory:
         if files:
             report = memory.examples.ingest(
                 files, task=task, min_score=min_score, user_id=user_id, agent_id=agent_id, metadata=metadata, tags=tags,
@@ -190,7 +190,7 @@ def recall(
     """
     if render + messages + as_json > 1:
         raise click.UsageError("give one of --render, --messages and --json")
-    with store.open() as memory:
+    with store.open(embeds=True) as memory:
         found = memory.examples.recall(
             text_or_stdin(input), k=k, task=task, min_score=min_score, diversify=diversify, balance=balance,
             user_id=user_id, agent_id=agent_id, filters=filters, max_tokens=max_tokens, shared=shared,

@@ -72,7 +72,7 @@ def ingest_command(
     total = 1 if is_stdin else _count(paths)
     kept: set[str] = set()
     with (
-        store.open(make=True) as memory,
+        store.open(make=True, embeds=True) as memory,
         Progress("ingesting", unit="files") as progress,
         gentle_interrupts() as stop,
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -14,6 +15,7 @@ from memsdk.cli.commands import HOMES, SECTIONS
 from memsdk.cli.debugging import DEBUG, debug_option
 from memsdk.errors import MemsdkError
 
+GARBAGE = 100_000  # new objects between two collections; imports make as many, and none is garbage
 INTERRUPTED = 130  # as shells say of a program that Ctrl-C ended
 PIPE_CLOSED = 141
 EXIT_CODES = """\b
@@ -95,7 +97,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not end a listing
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a text stream, here
     sys.excepthook = _report
-    cli(prog_name="memsdk")
+    # pydantic would look for plug-ins of its own in every installed package
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    gc.set_threshold(GARBAGE)
+    try:
+        cli(prog_name="memsdk")
+    finally:
+        gc.freeze()  # the end of the process walks all that is left otherwise, to free what it is about to lose
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

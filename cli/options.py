@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from memsdk.cli import head_start
 from memsdk.cli.debugging import debug_option
 from memsdk.cli.output import note
 from memsdk.errors import InvalidInputError, StoreError
@@ -44,14 +45,27 @@ class StoreChoice:
         """Whether there is a store."""
         return (self.path / DATABASE).exists()
 
-    def open(self, *, make: bool = False, quiet: bool = False, reranker: str | None = None) -> Memory:
-        """Open it. Where there is none: an error, or with `make` a new one and (unless `quiet`) a line that says so."""
+    def open(
+        self,
+        *,
+        make: bool = False,
+        quiet: bool = False,
+        embeds: bool = False,
+        reranker: str | None = None,
+    ) -> Memory:
+        """Open it. Where there is none: an error, or with `make` a new one and (unless `quiet`) a line that says so.
+
+        Args:
+            embeds: says that the command will need the embedder, which is then read meanwhile.
+        """
         if not self.exists and not make:
             raise StoreError(
                 f"there is no store in {self.path}; make one with `memsdk init --store {self.path}`,"
                 " or name another with --store or MEMSDK_STORE"
             )
         is_new = not self.exists
+        if embeds:
+            head_start.begin(self.path / DATABASE, embedder=self.embedder)
         import memsdk
 
         memory = memsdk.Memory.open(

@@ -71,7 +71,7 @@ def add(
       tail -n 100 service.log | memsdk passages add log - --append
     """
     text = read_stdin() if str(file) == "-" else _read(file)
-    with store.open(make=True) as memory:
+    with store.open(make=True, embeds=True) as memory:
         grown = memory.passages.append(
             stream, text, at=None if append else 0, user_id=user_id, agent_id=agent_id, metadata=metadata, tags=tags,
             shared=shared,
@@ -183,7 +183,7 @@ def recall(
     """
     if as_json and render:
         raise click.UsageError("give --json or --render, not both")
-    with store.open() as memory:
+    with store.open(embeds=True) as memory:
         found = memory.passages.recall(
             stream, text_or_stdin(recent_text), k=k, before=before, user_id=user_id, agent_id=agent_id,
             max_tokens=max_tokens, shared=shared,

@@ -107,7 +107,7 @@ def recall_command(
     """
     if as_json and render:
         raise click.UsageError("give --json or --render, not both")
-    with store.open(reranker=reranker) as memory:
+    with store.open(embeds=True, reranker=reranker) as memory:
         recall = memory.recall(
             text_or_stdin(query), user_id=user_id, agent_id=agent_id, session_id=session_id, kinds=kinds, k=k,
             filters=filters, as_of=as_of, max_tokens=max_tokens, budget=_budget(budgets), history=_history(history_file),

@@ -82,7 +82,7 @@ def add(
     """
     is_inline = schema.lstrip().startswith(("{", "["))
     found = _parsed(schema if is_inline else _read(schema), name="the schema" if is_inline else schema)
-    with store.open(make=True) as memory:
+    with store.open(make=True, embeds=True) as memory:
         records = memory.tools.add(
             found, source=source, requests=requests, user_id=user_id, agent_id=agent_id, metadata=metadata, tags=tags,
             shared=shared,
@@ -123,7 +123,7 @@ def import_(
     """
     found = _parsed(_read(place), name=place)
     named = source or _title_of(found) or _name_of(place)
-    with store.open(make=True) as memory:
+    with store.open(make=True, embeds=True) as memory:
         synced = memory.tools.sync(named, found, user_id=user_id, agent_id=agent_id, shared=shared)
     if as_json:
         print_json(synced)
@@ -208,7 +208,7 @@ def recall(
       memsdk tools recall "book me a flight and mail Ana the times" -k 3
       memsdk tools recall "book me a flight" --as openai --max-tokens 800
     """
-    with store.open() as memory:
+    with store.open(embeds=True) as memory:
         found = memory.tools.recall(
             text_or_stdin(request), k=k, source=source, user_id=user_id, agent_id=agent_id, filters=filters,
             max_tokens=max_tokens, shared=shared,

@@ -75,7 +75,7 @@ def remember_command(
     if (text is None) == (file is None):
         raise click.UsageError("give a TEXT (- for stdin), or --file FILE")
     content = [text_or_stdin(text)] if text is not None else _messages(str(file))
-    with store.open(make=True) as memory:
+    with store.open(make=True, embeds=True) as memory:
         records = memory.remember(
             cast("str", content[0] if text is not None else content),
             user_id=user_id, agent_id=agent_id, session_id=session_id, metadata=metadata, tags=tags,

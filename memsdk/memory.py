@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins  # a method named `list` hides the type
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, overload
@@ -14,23 +15,23 @@ from uuid_utils.compat import uuid7
 
 from memsdk import filters as filter_language
 from memsdk import gathering, inputs, transfer
-from memsdk.documents import DocumentShelf
 from memsdk.errors import ClosedError, InvalidInputError
-from memsdk.examples import ExampleShelf
 from memsdk.messages import ChatMessage, clean_history, drafts_of
 from memsdk.models import Draft, Forgotten, Kind, Record, Scope, Stats, Task, Verification
-from memsdk.passages import PassageShelf
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
 from memsdk.reranking import ordering_of
-from memsdk.scoped import ScopedMemory
-from memsdk.sessions import SessionShelf
-from memsdk.tools import ToolShelf
 from memsdk.verification import Progress
 
 if TYPE_CHECKING:
+    from memsdk.documents import DocumentShelf
+    from memsdk.examples import ExampleShelf
     from memsdk.parts import Parts
+    from memsdk.passages import PassageShelf
     from memsdk.ports import Embedder, Index, Reranker
+    from memsdk.scoped import ScopedMemory
+    from memsdk.sessions import SessionShelf
+    from memsdk.tools import ToolShelf
 
 DEFAULT_KINDS = (Kind.MEMORY, Kind.DOCUMENT)
 IndexName = Literal["embedded", "embedded-inline", "exact"]
@@ -52,11 +53,6 @@ class Memory:
     def __init__(self, parts: Parts) -> None:
         """Use `Memory.open`."""
         self._open_parts: Parts | None = parts
-        self.documents = DocumentShelf(self)
-        self.examples = ExampleShelf(self)
-        self.passages = PassageShelf(self)
-        self.sessions = SessionShelf(self)
-        self.tools = ToolShelf(self)
 
     @classmethod
     def open(
@@ -104,6 +100,42 @@ class Memory:
     ) -> None:
         """Close."""
         self.close()
+
+    # Each shelf is imported when it is first used: `memsdk recall` from a shell waits for all that is not.
+    @cached_property
+    def documents(self) -> DocumentShelf:
+        """Files and texts, in chunks."""
+        from memsdk.documents import DocumentShelf
+
+        return DocumentShelf(self)
+
+    @cached_property
+    def examples(self) -> ExampleShelf:
+        """Solved examples, for few-shot prompts."""
+        from memsdk.examples import ExampleShelf
+
+        return ExampleShelf(self)
+
+    @cached_property
+    def passages(self) -> PassageShelf:
+        """Long texts that grow."""
+        from memsdk.passages import PassageShelf
+
+        return PassageShelf(self)
+
+    @cached_property
+    def sessions(self) -> SessionShelf:
+        """Conversations, listed and read back."""
+        from memsdk.sessions import SessionShelf
+
+        return SessionShelf(self)
+
+    @cached_property
+    def tools(self) -> ToolShelf:
+        """What can be called."""
+        from memsdk.tools import ToolShelf
+
+        return ToolShelf(self)
 
     @property
     def _parts(self) -> Parts:
@@ -366,6 +398,8 @@ class Memory:
         """The same surface with the scope filled in; it reaches no further than that scope."""
         scope = inputs.clean_scope(user_id=user_id, agent_id=agent_id, session_id=session_id)
         inputs.require_user(scope, required=self._parts.settings.require_user, shared=False)
+        from memsdk.scoped import ScopedMemory
+
         return ScopedMemory(self, scope)
 
     def flush(self) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PREFIX = "MEMSDK_"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting, its default and its meaning. Arguments win over the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="MEMSDK_", frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     require_user: bool = Field(default=False, description="refuse writes and reads without a user_id")
     synchronous: Literal["FULL", "NORMAL"] = Field(
@@ -59,3 +61,13 @@ class Settings(BaseSettings):
     tokenizer: str = Field(
         default="cl100k_base", description="the tiktoken encoding that budgets are counted in"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_environment(cls, given: dict[str, object]) -> dict[str, object]:
+        """What is not given is the variable's, in capitals or not, where there is one."""
+        named = {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
+        said = {
+            name: named[PREFIX + name.upper()] for name in cls.model_fields if PREFIX + name.upper() in named
+        }
+        return {**said, **given}

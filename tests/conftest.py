@@ -47,6 +47,7 @@ def pytest_configure() -> None:
     """Before anything of ours, or torch, is imported."""
     for name in [name for name in os.environ if name.startswith("MEMSDK_") and not name.startswith(KEPT)]:
         del os.environ[name]
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # subprocesses would compile all of memsdk, each time
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

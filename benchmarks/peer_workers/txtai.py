@@ -16,11 +16,12 @@ class Txtai:
         known = Vectors(vectors)
         self._folder = str(Path(folder) / "index")
         Path(folder).mkdir(parents=True, exist_ok=True)
-        self._embeddings = Embeddings(
-            {"method": "external", "transform": lambda texts: known(list(texts)), "content": True}
-        )
-        if self._embeddings.exists(self._folder):
-            self._embeddings.load(self._folder)
+        given = {"method": "external", "transform": lambda texts: known(list(texts)), "content": True}
+        self._embeddings = Embeddings(given)
+        if self._embeddings.exists(
+            self._folder
+        ):  # what is saved names the function, and names are not resolved
+            self._embeddings.load(self._folder, config=given)
 
     def add(self, items: list[Item]) -> None:
         """One call a batch."""

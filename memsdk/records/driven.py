@@ -1,6 +1,6 @@
 """Statements that every write makes, run by the driver: through SQLAlchemy they took most of a write's time.
 
-They are written with SQLAlchemy and rendered once. Values are given as they are stored: ids as 32 hex digits, times as
+They are written with SQLAlchemy and rendered once, when they are first run. Values are given as they are stored: ids as 32 hex digits, times as
 microseconds (`to_micros`), kinds as their text.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
@@ -23,25 +24,36 @@ class Statement:
     """One statement for the driver, its parameters by name."""
 
     def __init__(self, statement: sa.sql.expression.ClauseElement) -> None:
-        compiled = statement.compile(dialect=_DIALECT)
-        self.text = str(compiled)
-        self._constant = {name: value for name, value in compiled.params.items() if value is not None}
+        self._statement = statement
+
+    @cached_property
+    def _rendered(self) -> tuple[str, dict[str, SqlValue]]:
+        """The text, and the parameters that are the same each time."""
+        compiled = self._statement.compile(dialect=_DIALECT)
+        return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
 
     def run(self, connection: Connection, values: Mapping[str, SqlValue]) -> list[Row]:
         """Run it inside the connection's transaction; returns the rows it gives."""
-        return driver_of(connection).execute(self.text, {**self._constant, **values}).fetchall()
+        text, constant = self._rendered
+        return driver_of(connection).execute(text, {**constant, **values}).fetchall()
 
     def run_many(self, connection: Connection, rows: Sequence[Mapping[str, SqlValue]]) -> None:
         """Run it once a row of values."""
-        complete = [{**self._constant, **row} for row in rows] if self._constant else rows
-        driver_of(connection).executemany(self.text, complete)
+        text, constant = self._rendered
+        complete = [{**constant, **row} for row in rows] if constant else rows
+        driver_of(connection).executemany(text, complete)
 
 
 class LookUp:
     """A SELECT by many values of one column."""
 
     def __init__(self, select: sa.Select[tuple[object, ...]], column: sa.ColumnElement[object]) -> None:
-        self._text = f"{select.compile(dialect=_DIALECT)} {'AND' if select.whereclause is not None else 'WHERE'} {column} IN "
+        self._select, self._column = select, column
+
+    @cached_property
+    def _text(self) -> str:
+        joined = "WHERE" if self._select.whereclause is None else "AND"
+        return f"{self._select.compile(dialect=_DIALECT)} {joined} {self._column} IN "
 
     def run(self, connection: Connection, values: Sequence[SqlValue]) -> list[Row]:
         """The rows whose column has one of the values; at most some hundreds of them."""

@@ -1,7 +1,7 @@
-# ruff: noqa: D103 -- helpers and fixtures are told by their names
 from __future__ import annotations
 
 import inspect
+from functools import cached_property
 
 import pytest
 
@@ -25,13 +25,20 @@ PAIRS = [
     (SessionShelf, AsyncSessions),
     (ToolShelf, AsyncTools),
 ]
-VERBS = [(sync, aio, name) for sync, aio in PAIRS for name in sorted(vars(sync)) if name[0] != "_"]
 NOT_AWAITED = {"scoped"}
 OTHER_RESULT = {"Memory.scoped": "AsyncScopedMemory"}
 
 
 def public(cls: type) -> set[str]:
-    return {name for name in vars(cls) if not name.startswith("_")}
+    """The verbs; shelves are made when they are first used, in the one, and at once in the other."""
+    return {
+        name
+        for name, value in vars(cls).items()
+        if not name.startswith("_") and not isinstance(value, cached_property)
+    }
+
+
+VERBS = [(sync, aio, name) for sync, aio in PAIRS for name in sorted(public(sync))]
 
 
 def plain(annotation: object) -> str:

