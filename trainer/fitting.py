@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -54,7 +54,7 @@ def choose_tier(wanted: str, *, rows: int, user_id: str | None, embedder: Embedd
 def fit(
     tier: Tier,
     problem: Problem,
-    texts: list[str],
+    turns: Sequence[Sequence[str]],
     *,
     embedder: Embedder,
     task: Task,
@@ -75,7 +75,7 @@ def fit(
             )
         else:
             described = _fit_t1(
-                problem, texts, embedder=embedder, task=task, into=making, settings=lora, budget_s=budget_s,
+                problem, turns, embedder=embedder, task=task, into=making, settings=lora, budget_s=budget_s,
                 progress=progress,
             )  # fmt: skip
         (making / FITTED).write_text(json.dumps({"tier": tier, **described}), encoding="utf-8")
@@ -159,7 +159,7 @@ def _fit_t0(
 
 def _fit_t1(
     problem: Problem,
-    texts: list[str],
+    turns: Sequence[Sequence[str]],
     *,
     embedder: Embedder,
     task: Task,
@@ -171,7 +171,7 @@ def _fit_t1(
     from memsdk.trainer.lora import fit_lora, save_lora
 
     found = fit_lora(
-        problem, texts, embedder=embedder, task=task, settings=settings, budget_s=budget_s, progress=progress
+        problem, turns, embedder=embedder, task=task, settings=settings, budget_s=budget_s, progress=progress
     )
     save_lora(into, found, base=embedder)
     return _described(found.passes, found.curve, found.seconds, asdict(settings))

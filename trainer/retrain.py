@@ -50,7 +50,7 @@ from memsdk.trainer.planning import RetrainSettings, by_time, capped, is_due, wh
 from memsdk.trainer.rewards.scoring import score_with_report
 from memsdk.trainer.rows import Row
 from memsdk.trainer.staging import Stage, State, data_hash, only_one, stage_of, up_to
-from memsdk.trainer.stored import build_problem, read_stored
+from memsdk.trainer.stored import build_problem, read_stored, turns_of
 
 if TYPE_CHECKING:
     from memsdk import Memory
@@ -234,7 +234,7 @@ class _Retraining:
             f"{self._task.value}: fitting {tier} on {len(used)} rows and {len(stored.keys)} stored vectors"
         )
         return fit(
-            tier, problem, [row.query for row in used], embedder=base, task=self._task,
+            tier, problem, [turns_of(row) for row in used], embedder=base, task=self._task,
             into=self._stage.folder / "candidate", residual=replace(self._settings.residual, seed=self._settings.seed),
             lora=replace(self._settings.lora, seed=self._settings.seed), budget_s=self._fit_budget(),
             progress=self._now_and_then(),

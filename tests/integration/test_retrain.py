@@ -20,6 +20,8 @@ from memsdk.cli.main import cli
 from memsdk.errors import StoreLockedError
 from memsdk.models import Task
 from memsdk.testing import feedback
+from memsdk.testing.reward_server import RewardServer
+from memsdk.testing.tiny_llama import save_tiny_llama
 from memsdk.trainer.planning import RetrainSettings, by_time, capped
 from memsdk.trainer.retrain import retrain
 from memsdk.trainer.rows import Row
@@ -219,6 +221,25 @@ def test_the_command_says_what_it_did_by_its_exit_code(store: Path, monkeypatch:
     code, said = run("models", "show", "nothing")
     assert (code, "no query version" in said) == (3, True)
     assert run("models", "rollback")[0] == 3
+
+
+def test_a_servers_model_and_tokenizer_are_named_to_the_nightly_job(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with several models, or without /tokenize, could otherwise be used by `train score` alone."""
+    monkeypatch.setenv("MEMSDK_STORE", str(store))
+    monkeypatch.setenv("MEMSDK_INDEX", "embedded-inline")
+    save_tiny_llama(tmp_path / "llama")
+    with RewardServer(tmp_path / "llama", speaks=frozenset({"prompt_logprobs"})) as server:
+        words = ["retrain", "--rewards", server.url, "--least-rows", "10000", "--server-model", "other"]
+        result = CliRunner().invoke(cli, words, prog_name="memsdk")
+        assert "--tokenizer" in result.output  # what it lacks, and how to name it
+        assert result.exit_code == 8
+        result = CliRunner().invoke(
+            cli, [*words, "--tokenizer", str(tmp_path / "llama")], prog_name="memsdk", catch_exceptions=False
+        )
+        assert result.exit_code == 11, result.output
+        assert "/v1/models" not in server.paths  # it had been told which
 
 
 def test_the_newest_are_held_out_and_no_user_has_most() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from memsdk.conversing import mixed
 from memsdk.embedding.adapters import ResidualEmbedder, load_query_version
 from memsdk.embedding.loading import load_embedder
+from memsdk.embedding.transformer import TransformerEmbedder
 from memsdk.errors import QueryVersionError
 from memsdk.models import QueryVersion, Side, Task
 from memsdk.ports import Embedder
@@ -22,12 +24,20 @@ from memsdk.testing.embedders import HashingEmbedder
 from memsdk.testing.tiny_models import save_tiny_bert
 from memsdk.trainer import publish
 from memsdk.trainer.folders import save_residual
-from memsdk.trainer.lora import fit_lora, merge_with_base, save_lora
+from memsdk.trainer.lora import (
+    embed_queries,
+    fit_lora,
+    merge_with_base,
+    mixed_vectors,
+    query_encoder,
+    save_lora,
+    turn_ids,
+)
 from memsdk.trainer.metrics import ndcg_at
 from memsdk.trainer.problem import SHARED, Example, Problem, right_ones, targets
 from memsdk.trainer.residual import batch_loss, fit_residual, split
 from memsdk.trainer.rows import Candidate, Row
-from memsdk.trainer.stored import embedded
+from memsdk.trainer.stored import embedded, turns_of
 from memsdk.trainer.tiers import LoraSettings, Loss, ResidualSettings
 
 TEXTS = [
@@ -283,6 +293,23 @@ def test_a_t0_folder_gives_the_same_vectors_in_sentence_transformers(base: Embed
     assert np.abs(mine - base.embed(TEXTS, task=Task.QA, side=Side.QUERY)).max() > 1e-2
 
 
+def test_t1_learns_a_query_amid_its_conversation_as_recall_embeds_it(base: Embedder) -> None:
+    """Learnt from the turns joined to one text, it would be tuned to vectors that no recall ever makes."""
+    assert isinstance(base, TransformerEmbedder)
+    rows = [
+        Row(id="1", task=Task.QA, query="joined", asked=TEXTS[0], history=(TEXTS[2], TEXTS[1]), output=None, candidates=()),
+        Row(id="2", task=Task.QA, query=TEXTS[3], output=None, candidates=()),
+    ]  # fmt: skip
+    encoder = query_encoder(base, copy.deepcopy(base.model).requires_grad_(True), device=None)
+    ids = turn_ids(encoder, [turns_of(row) for row in rows], embedder=base, task=Task.QA, max_tokens=128)
+    assert [len(turns) for turns in ids] == [3, 1]
+    served = embedded(rows, base, Task.QA)
+    np.testing.assert_allclose(embed_queries(encoder, ids), served, atol=1e-5)
+    learnt = mixed_vectors(encoder.eval(), ids)
+    assert learnt.requires_grad
+    np.testing.assert_allclose(learnt.detach().numpy(), served, atol=1e-5)
+
+
 def test_t1_learns_merges_and_loads_elsewhere(base: Embedder, tmp_path: Path) -> None:
     """Merged weights that differ from what was trained would be judged by the gate and then not served."""
     queries = TEXTS * 4  # too few to keep any aside
@@ -299,7 +326,7 @@ def test_t1_learns_merges_and_loads_elsewhere(base: Embedder, tmp_path: Path) ->
     )  # fmt: skip
     before = base.embed(TEXTS, task=Task.QA, side=Side.QUERY)
     settings = LoraSettings(learning_rate=5e-3, passes=4, batch=10, temperature=0.1, dropout=0.0)
-    found = fit_lora(problem, queries, embedder=base, task=Task.QA, settings=settings)
+    found = fit_lora(problem, [(query,) for query in queries], embedder=base, task=Task.QA, settings=settings)
     assert found.curve[-1][0] < found.curve[1][0]
     assert (before == base.embed(TEXTS, task=Task.QA, side=Side.QUERY)).all()
     wanted = version("t1", base)
