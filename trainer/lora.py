@@ -185,14 +185,20 @@ def save_lora(into: Path, result: LoraResult, *, base: Embedder) -> None:
     save_file(state, transformer / "model.safetensors", metadata={"format": "pt"})
 
 
-def merge_with_base(folder: Path, base: Embedder, *, strength: float) -> None:
-    """Replace the folder's weights by base + strength x (theirs - base); only what LoRA adapted differs."""
+def merge_with(folder: Path, other: Embedder | Path, *, strength: float) -> None:
+    """Replace the folder's weights by other + strength x (theirs - other); only what LoRA adapted differs.
+
+    Args:
+        other: the base, or the folder of another version on it.
+    """
     from safetensors.torch import load_file, save_file
 
-    assert isinstance(base, TransformerEmbedder)  # else there would be no such folder
-    module = json.loads((folder / "modules.json").read_text(encoding="utf-8"))[0]
-    file = folder / module["path"] / "model.safetensors"
-    own = base.model.state_dict()
+    file = _weights_of(folder)
+    if isinstance(other, Path):
+        own = load_file(_weights_of(other))
+    else:
+        assert isinstance(other, TransformerEmbedder)  # else there would be no such folder
+        own = other.model.state_dict()
     merged = {
         name: torch.lerp(own[name].float(), value.float(), strength).contiguous()
         if value.is_floating_point()
@@ -200,6 +206,11 @@ def merge_with_base(folder: Path, base: Embedder, *, strength: float) -> None:
         for name, value in load_file(file).items()
     }
     save_file(merged, file, metadata={"format": "pt"})
+
+
+def _weights_of(folder: Path) -> Path:
+    module = json.loads((folder / "modules.json").read_text(encoding="utf-8"))[0]
+    return Path(folder / module["path"] / "model.safetensors")
 
 
 def _adapted(base: nn.Module, settings: LoraSettings) -> LoraModel:

@@ -27,7 +27,7 @@ from memsdk.trainer.folders import save_residual
 from memsdk.trainer.lora import (
     embed_queries,
     fit_lora,
-    merge_with_base,
+    merge_with,
     mixed_vectors,
     query_encoder,
     save_lora,
@@ -337,6 +337,6 @@ def test_t1_learns_merges_and_loads_elsewhere(base: Embedder, tmp_path: Path) ->
     np.testing.assert_allclose(mine, by_sentence_transformers(folder), atol=1e-5)
     assert found.passes > 0
     assert np.abs(mine - before).max() > 1e-3
-    merge_with_base(folder, base, strength=0.0)
+    merge_with(folder, base, strength=0.0)
     with pytest.raises(QueryVersionError, match="not as it was published"):
         load_query_version(folder, wanted, base)
