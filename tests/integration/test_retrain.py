@@ -190,24 +190,6 @@ def test_more_of_the_same_feedback_is_not_held_back(memory: Memory) -> None:
     assert guard["passed"], outcome.reason
 
 
-def test_what_is_learnt_later_is_promoted_beside_what_was_learnt_first(tmp_path: Path) -> None:
-    """Weakened towards the base, a second version gave up what the first had gained; the memory had stopped learning."""
-
-    def of_some(rng: object, recall: object, right: list[feedback.Record]) -> list[feedback.Record]:  # type: ignore[name-defined]  # imported for types
-        return right if right in records[:7] else []
-
-    with feedback.open_store(tmp_path / "store") as memory:
-        records = feedback.fill(memory)
-        feedback.ask_all(memory, records, times=12, choose=of_some)
-        first = retrain(memory, settings=QUICK)[0]
-        assert first.ending == "promoted", first.reason
-        between = feedback.held_out_recall(memory, records)
-        feedback.ask_all(memory, records, times=12, seed=1)
-        second = retrain(memory, settings=QUICK)[0]
-        assert second.ending == "promoted", second.reason
-        assert feedback.held_out_recall(memory, records) > between
-
-
 def test_a_crowd_of_new_users_is_not_heard_alone_and_is_after_a_week(memory: Memory) -> None:
     """Accounts cost nothing; but who stays must be heard some day, or the memory stops learning."""
     records = records_of(memory)
