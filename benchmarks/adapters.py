@@ -22,7 +22,7 @@ from memsdk.embedding.runtime import Runtime
 from memsdk.embedding.transformer import TransformerEmbedder
 from memsdk.testing.embedders import HashingEmbedder
 from memsdk.trainer.encoder import TrainableEncoder
-from memsdk.trainer.lora import Encoder, embed_queries, fit_lora
+from memsdk.trainer.lora import embed_queries, fit_lora, query_encoder, turn_ids
 from memsdk.trainer.problem import SHARED, Example, Problem, right_ones, targets
 from memsdk.trainer.residual import fit_residual
 from memsdk.trainer.rows import Candidate, Row
@@ -120,14 +120,17 @@ def fit_adapter(
         )
     embedder = load_embedder(model or packaged(), prefixes={}, runtime=Runtime(engine="torch"))
     assert isinstance(embedder, TransformerEmbedder)
-    tuned = fit_lora(problem, texts, embedder=embedder, task=one.data.task, settings=settings, device=device)
-    seconds = time.process_time() - began
-    encoder = Encoder(
-        embedder, tuned.model.to(device), task=one.data.task, max_tokens=embedder.spec.max_tokens
+    task = one.data.task
+    tuned = fit_lora(
+        problem, [(text,) for text in texts], embedder=embedder, task=task, settings=settings, device=device
     )
+    seconds = time.process_time() - began
+    encoder = query_encoder(embedder, tuned.model, device=device)
 
     def embed(given: Prepared, part: str) -> Vectors:
-        return embed_queries(encoder, encoder.tokens([each.text for each in given.asked[part]]))
+        asked = [(each.text,) for each in given.asked[part]]
+        ids = turn_ids(encoder, asked, embedder=embedder, task=task, max_tokens=embedder.spec.max_tokens)
+        return embed_queries(encoder, ids)
 
     return Adapter(embed=embed, seconds=seconds, passes=tuned.passes)
 

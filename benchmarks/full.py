@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from benchmarks.protocol import guard, interval, mine, ndcg_10, taught
 from benchmarks.tasks import DATA, MEASURED_ONLY, NAMES, Question, TaskSet, packaged, read_set, smaller
 from memsdk.trainer.encoder import TrainableEncoder
-from memsdk.trainer.full import FullSettings, choose_merge, fit_full
+from memsdk.trainer.full import MERGES, FullSettings, choose_merge, fit_full
 from memsdk.trainer.loop import LoopSettings, Progress
 from memsdk.trainer.rows import Candidate, Row
 from memsdk.trainer.tasks import PRESETS, TaskTable, shortened
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 TOKENS = 256  # the packaged model's longest text
 PART_BYTES = 15 * 2**20
+SMALL: Mapping[str, object] = {
+    "steps": 80, "batch": 32, "group": 2, "rate": 1.5e-4, "anchor": 0.0, "minutes": 25.0, "merges": [0.6, 1.0],
+}  # fmt: skip
+"""Defaults for two cores: few steps of a higher rate, one hard negative, no second forward pass for an anchor."""
 
 
 def main(arguments: list[str]) -> dict[str, object]:
@@ -48,7 +52,7 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser.add_argument("--sets", nargs="+", default=list(NAMES), choices=NAMES)
     parser.add_argument("--seeds", type=int, default=3, help="at most; fewer where the time is short")
     parser.add_argument("--epochs", type=float, default=3.0)
-    parser.add_argument("--steps", type=int, help="instead of epochs")
+    parser.add_argument("--steps", type=int, help="instead of epochs; with --small 80")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--group", type=int, default=6, help="candidates of a query in a batch")
     parser.add_argument("--rate", type=float, default=5e-5)
@@ -57,15 +61,26 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser.add_argument(
         "--minutes", type=float, default=6.0, help="no further seed begins that would end later"
     )
-    parser.add_argument("--documents", type=int, default=500, help="with --small: a set's documents")
-    parser.add_argument("--questions", type=int, default=100, help="with --small: a set's questions a split")
-    parser.add_argument("--tokens", type=int, default=48, help="with --small: of the longest text")
+    parser.add_argument("--documents", type=int, default=300, help="with --small: a set's documents")
+    parser.add_argument("--questions", type=int, default=120, help="with --small: a set's questions a split")
+    parser.add_argument("--tokens", type=int, default=40, help="with --small: of the longest document")
+    parser.add_argument("--query-tokens", type=int, default=96, help="with --small: of the longest query")
+    parser.add_argument("--merges", type=float, nargs="+", default=list(MERGES))
+    if "--small" in arguments:
+        parser.set_defaults(**SMALL)
     options = parser.parse_args(arguments)
     began = time.monotonic()
     sets = [read_set(options.data, name) for name in options.sets]
     if options.small:
         sets = [
-            smaller(one, documents=options.documents, questions=options.questions, seed=0) for one in sets
+            smaller(
+                one,
+                documents=options.documents,
+                questions=options.questions,
+                chars=3 * options.query_tokens,
+                seed=0,
+            )
+            for one in sets
         ]
     return Run(options, sets, began=began).report()
 
@@ -78,10 +93,11 @@ class Run:
         self.options, self.sets, self.began = options, sets, began
         cuda = str(options.device).startswith("cuda")
         self.tokens = options.tokens if options.small else TOKENS
+        self.query_tokens = options.query_tokens if options.small else TOKENS
         self.batch_tokens = 131_072 if cuda else 2_048
         table = {task: replace(config, group=options.group) for task, config in PRESETS["default"].items()}
         self.table: TaskTable = (
-            shortened(table, query_tokens=self.tokens, key_tokens=self.tokens, group=options.group)
+            shortened(table, query_tokens=self.query_tokens, key_tokens=self.tokens, group=options.group)
             if options.small
             else table
         )
@@ -92,9 +108,9 @@ class Run:
         self.guards = [guard(one) for one in sets]
         self.say(f"read {len(sets)} sets")
         vectors = [self.keys(encoder, one, prefixed=False) for one in sets]
-        self.before = self.measure(encoder, split="dev", prefixed=False, keys=vectors)
+        self.before, guards = self.measure(encoder, prefixed=False, keys=vectors)
+        self.guard_before = _means(guards)
         self.say(f"untrained: {_mean(self.before):.4f}")
-        self.guard_before = _means(self.measure(encoder, split="guard", prefixed=False, keys=vectors))
         self.rows, self.groups = self.mine(encoder, vectors)
         self.say(f"{len(self.rows)} rows mined")
 
@@ -154,11 +170,17 @@ class Run:
             folder=options.save if seed == 0 else None,
         )  # fmt: skip
         spent = time.monotonic() - started
+        by_share: dict[float, dict[str, list[float]]] = {}  # the dev figures, beside which nothing is chosen
+
+        def measured(tried: TrainableEncoder, share: float) -> Mapping[str, float]:
+            by_share[share], guards = self.measure(tried, prefixed=True)
+            self.say(f"share {share}: guard {np.mean(list(_means(guards).values())):.4f}")
+            return _means(guards)
+
         merge = choose_merge(
-            encoder, base=self.base, before=self.guard_before,
-            measure=lambda tried: _means(self.measure(tried, split="guard", prefixed=True)),
-        )  # fmt: skip
-        after = self.measure(encoder, split="dev", prefixed=True)
+            encoder, base=self.base, before=self.guard_before, measure=measured, shares=options.merges
+        )
+        after = by_share[merge.share]
         gain = interval(self.before, after, seed=seed)
         means, before = _means(after), _means(self.before)
         self.say(f"seed {seed}: {_mean(after):.4f} at share {merge.share}; change {gain}")
@@ -194,23 +216,21 @@ class Run:
     ) -> Vectors:
         """[n, d] the questions' vectors."""
         prefix = self.table[one.task].query_prefix if prefixed else ""
-        ids = encoder.token_ids([each.text for each in asked], prefix=prefix, max_tokens=self.tokens)
+        ids = encoder.token_ids([each.text for each in asked], prefix=prefix, max_tokens=self.query_tokens)
         return encoder.embed(ids, batch_tokens=self.batch_tokens).numpy()
 
     def measure(
-        self, encoder: TrainableEncoder, *, split: str, prefixed: bool, keys: Sequence[Vectors] | None = None
-    ) -> dict[str, list[float]]:
-        """nDCG@10 of each question, by set: of the dev split, or of the questions kept out of training."""
-        found = {}
+        self, encoder: TrainableEncoder, *, prefixed: bool, keys: Sequence[Vectors] | None = None
+    ) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+        """nDCG@10 of each question, by set: of the dev split, and of those kept out of training; documents are embedded once."""
+        dev, guards = {}, {}
         for number, one in enumerate(self.sets):
-            if split == "guard" and not self.guards[number]:
-                continue
-            asked = one.asked("dev") if split == "dev" else self.guards[number]
             documents = self.keys(encoder, one, prefixed=prefixed) if keys is None else keys[number]
-            found[one.name] = ndcg_10(
-                one, asked, self.queries(encoder, one, asked, prefixed=prefixed), documents
-            )
-        return found
+            for found, asked in ((dev, one.asked("dev")), (guards, self.guards[number])):
+                if asked:
+                    queries = self.queries(encoder, one, asked, prefixed=prefixed)
+                    found[one.name] = ndcg_10(one, asked, queries, documents)
+        return dev, guards
 
     def mine(self, encoder: TrainableEncoder, keys: Sequence[Vectors]) -> tuple[list[Row], list[str]]:
         """Training rows with hard negatives: the untrained model's best, but for what may be right too."""

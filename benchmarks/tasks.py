@@ -117,8 +117,12 @@ def packaged() -> Path:
     return Path(found.submodule_search_locations[0]) / "model"
 
 
-def smaller(given: TaskSet, *, documents: int, questions: int, seed: int) -> TaskSet:
-    """A part for a small machine: so many questions a split, what answers them, and random other documents."""
+def smaller(given: TaskSet, *, documents: int, questions: int, chars: int, seed: int) -> TaskSet:
+    """A part for a small machine: so many questions a split, what answers them, and random other documents.
+
+    Args:
+        chars: of a query amid a conversation, from its end: an encoder cuts on the right, where what is asked stands.
+    """
     kept = [question for split in ("train", "dev") for question in given.asked(split, most=questions)]
     wanted = {place for question in kept for place in question.relevant[:10]}
     groups = {question.group for question in kept}
@@ -134,7 +138,7 @@ def smaller(given: TaskSet, *, documents: int, questions: int, seed: int) -> Tas
         groups=tuple(given.groups[place] for place in places), orders=tuple(given.orders[place] for place in places),
         questions=tuple(
             Question(
-                text=one.text, split=one.split, relevant=tuple(new[place] for place in one.relevant if place in new),
+                text=one.text[-chars:] if given.task is Task.CONVSEARCH else one.text, split=one.split, relevant=tuple(new[place] for place in one.relevant if place in new),
                 strong=one.strong, group=one.group, before=one.before, answer=one.answer,
             )
             for one in kept

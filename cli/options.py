@@ -123,6 +123,24 @@ def scope_options(*, session: bool = True) -> Option:
     return lambda command: _apply(options, command)
 
 
+def server_options(command: Command) -> Command:
+    """--tokenizer, --server-model and --timeout, of a reward model behind a server; as load_reward_model names them."""
+    options: list[Option] = [
+        click.option(
+            "--tokenizer", "server_tokenizer", metavar="MODEL",
+            help="A folder or hub id with the tokenizer of a server's model.",
+        ),
+        click.option(
+            "--server-model", metavar="NAME", help="Which of a server's models; its first by default."
+        ),
+        click.option(
+            "--timeout", "timeout_s", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True,
+            metavar="SECONDS", help="How long a server may take for one answer.",
+        ),
+    ]  # fmt: skip
+    return _apply(options, command)
+
+
 def label_options(command: Command) -> Command:
     """--meta and --tag, as `metadata` and `tags`."""
     options: list[Option] = [

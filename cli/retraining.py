@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from memsdk.cli.options import StoreChoice, json_option, store_options
+from memsdk.cli.options import StoreChoice, json_option, server_options, store_options
 from memsdk.cli.output import note, print_json
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ KEPT, NOT_DUE = 10, 11
     "--reward", type=click.Choice(("smooth", "gain", "reciprocal", "likelihood")), default="gain",
     show_default=True, help="With --rewards: the output's place among sampled ones, in three forms, or its likelihood.",
 )  # fmt: skip
+@server_options
 @click.option(
     "--if-due", is_flag=True, help="Only where enough new feedback came in, or some has waited long."
 )
@@ -61,6 +62,9 @@ def retrain_command(
     tasks: tuple[str, ...],
     rewards: str | None,
     reward: str,
+    server_tokenizer: str | None,
+    server_model: str | None,
+    timeout_s: float,
     if_due: bool,
     due_feedback: int,
     due_days: float,
@@ -80,6 +84,7 @@ def retrain_command(
       memsdk retrain --if-due
       memsdk retrain --user ana --tier t0 --dry-run
       memsdk retrain --rewards packaged --budget-minutes 30
+      memsdk retrain --rewards http://localhost:8000/v1 --server-model llama --tokenizer ./llama
     """
     import os
 
@@ -96,8 +101,14 @@ def retrain_command(
         due_days=due_days, dry_run=dry_run, budget_minutes=budget_minutes, least_rows=least_rows, seed=seed,
         rewards=RewardSettings(kind=RewardKind(reward)),
     )  # fmt: skip
-    key = os.environ.get("MEMSDK_REWARD_API_KEY")
-    model = None if rewards is None else load_reward_model(rewards, api_key=key)
+    model = (
+        None
+        if rewards is None
+        else load_reward_model(
+            rewards, server_model=server_model, server_tokenizer=server_tokenizer, timeout_s=timeout_s,
+            api_key=os.environ.get("MEMSDK_REWARD_API_KEY"),
+        )
+    )  # fmt: skip
     with store.open() as memory:
         outcomes = retrain(memory, settings=settings, model=model, progress=note)
     if as_json:

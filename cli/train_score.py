@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from memsdk.cli.options import StoreChoice, json_option, store_options
+from memsdk.cli.options import StoreChoice, json_option, server_options, store_options
 from memsdk.cli.output import print_json, print_pairs
 from memsdk.cli.progress import Progress
 from memsdk.errors import InvalidInputError
@@ -36,14 +36,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--chat", is_flag=True, help="Put prompts into the model's chat template.")
 @click.option("--task", metavar="TASK", help="Of LLM-Embedder lines that name none.")
-@click.option(
-    "--tokenizer", metavar="MODEL", help="A folder or hub id with the tokenizer of a server's model."
-)
-@click.option("--server-model", metavar="NAME", help="Which of a server's models; its first by default.")
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True,
-    metavar="SECONDS", help="How long a server may take for one answer.",
-)  # fmt: skip
+@server_options
 @click.option("--allow-download", is_flag=True, help="A hub id may be fetched from the network.")
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="Torch's threads for a local model.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is sampled.")
@@ -61,7 +54,7 @@ def score_command(
     samples_with: int | None,
     chat: bool,
     task: str | None,
-    tokenizer: str | None,
+    server_tokenizer: str | None,
     server_model: str | None,
     timeout_s: float,
     allow_download: bool,
@@ -99,7 +92,7 @@ def score_command(
     with store.open() as memory, Progress("scoring", unit="rows") as progress:
         scorer = load_reward_model(
             model, chat=chat, machine=Machine(threads=threads), allow_download=allow_download,
-            server_model=server_model, server_tokenizer=tokenizer, timeout_s=timeout_s,
+            server_model=server_model, server_tokenizer=server_tokenizer, timeout_s=timeout_s,
             api_key=os.environ.get("MEMSDK_REWARD_API_KEY"),
         )  # fmt: skip
         scored = score_with_report(

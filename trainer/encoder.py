@@ -32,12 +32,14 @@ class TrainableEncoder(nn.Module):
         device: str = "cpu",
         bf16: bool = False,
         pooling: str | None = None,
+        model: nn.Module | None = None,
     ) -> None:
         """Load a sentence-transformers or transformers folder.
 
         Args:
             bf16: compute in bfloat16 where autocast finds it safe; the weights and the optimizer stay in float32.
             pooling: for folders that do not say, and instead of what they say.
+            model: trained instead of a copy of the folder's weights: the same architecture, such as one with LoRA.
 
         Raises:
             EmbedderError: the folder can't be loaded.
@@ -51,8 +53,10 @@ class TrainableEncoder(nn.Module):
         self.pooling = "+".join(modes)
         self.device = torch.device(device)
         self.bf16 = bf16
-        shared = load_weights(self.folder, device=torch.device("cpu"), dtype="float32")
-        self.model: nn.Module = copy.deepcopy(shared).requires_grad_(True).to(self.device)
+        if model is None:
+            shared = load_weights(self.folder, device=torch.device("cpu"), dtype="float32")
+            model = copy.deepcopy(shared).requires_grad_(True)
+        self.model: nn.Module = model.to(self.device)
         self._tokenizer = load_tokenizer(self.folder)
         self._pad = int(getattr(self.model.config, "pad_token_id", None) or 0)
 

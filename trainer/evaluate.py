@@ -188,14 +188,15 @@ def best_share(
     embedder: Embedder,
     task: Task,
     user_id: str | None,
-    shares: Sequence[float] = (0.35, 0.65, 0.8),
+    usual: float | None,
+    shares: Sequence[float | None] = (None, 0.35, 0.65, 0.8),
     margin: float = 0.005,
 ) -> float | None:
-    """The dense leg's share in fusion that suits this encoder; None, the default, unless another is better by `margin`."""
+    """The dense leg's share in fusion that suits this encoder; the usual one unless another is better by `margin`."""
     quality: dict[float | None, float] = {}
-    for share in (None, *shares):
+    for share in dict.fromkeys((usual, *shares)):
         version = trial("trial", task=task, serving=serving, dense_weight=share, user_id=user_id)
         lists = ask(parts, questions, serving=serving.trying(version, embedder))
         quality[share] = float(np.mean(figures(lists, questions).ndcg_10)) if questions else 0.0
     best = max(quality, key=lambda share: quality[share])
-    return best if quality[best] >= quality[None] + margin else None
+    return best if quality[best] >= quality[usual] + margin else usual

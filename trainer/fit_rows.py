@@ -85,7 +85,7 @@ def fit_files(
         if before:
             chosen = choose_merge(
                 encoder, base=original, before=before, shares=MERGES,
-                measure=lambda tried: ranking_figures(tried, held, table=settings.table),
+                measure=lambda tried, share: ranking_figures(tried, held, table=settings.table),
             )  # fmt: skip
             share, figures = chosen.share, chosen.figures
         after = figures.get(share, {})

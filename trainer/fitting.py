@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -54,7 +54,7 @@ def choose_tier(wanted: str, *, rows: int, user_id: str | None, embedder: Embedd
 def fit(
     tier: Tier,
     problem: Problem,
-    texts: list[str],
+    turns: Sequence[Sequence[str]],
     *,
     embedder: Embedder,
     task: Task,
@@ -75,7 +75,7 @@ def fit(
             )
         else:
             described = _fit_t1(
-                problem, texts, embedder=embedder, task=task, into=making, settings=lora, budget_s=budget_s,
+                problem, turns, embedder=embedder, task=task, into=making, settings=lora, budget_s=budget_s,
                 progress=progress,
             )  # fmt: skip
         (making / FITTED).write_text(json.dumps({"tier": tier, **described}), encoding="utf-8")
@@ -101,14 +101,16 @@ def load_fitted(fitted: Fitted, base: Embedder) -> Embedder:
     return load_embedder(fitted.folder, prefixes=base.spec.prefixes)
 
 
-def weakened(fitted: Fitted, base: Embedder, *, strength: float) -> Fitted:
-    """The candidate on a part of the way from the base's weights to its own (LM-Cocktail's merge, arXiv 2311.13534).
+def weakened(fitted: Fitted, base: Embedder, *, strength: float, serving: Path | None = None) -> Fitted:
+    """The candidate on a part of the way from what serves to itself, weight by weight (LM-Cocktail, arXiv 2311.13534).
 
     Args:
-        strength: 0 is the base, 1 the candidate.
+        strength: 0 is what serves, 1 the candidate.
+        serving: the folder of the version of the same tier that serves; None: the way begins at the base.
     """
-    into = fitted.folder.with_name(f"{fitted.folder.name}-{strength:g}")
-    settings = {**fitted.settings, "strength": strength}
+    beside = "" if serving is None else f"-{serving.name}"
+    into = fitted.folder.with_name(f"{fitted.folder.name}-{strength:g}{beside}")
+    settings = {**fitted.settings, "strength": strength, "from": "base" if serving is None else serving.name}
     result = replace(fitted, folder=into, settings=settings)
     if into.is_dir():
         return result
@@ -116,18 +118,27 @@ def weakened(fitted: Fitted, base: Embedder, *, strength: float) -> Fitted:
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     if fitted.tier == "t0":
-        from safetensors.numpy import load_file
-
-        tensors = load_file(fitted.folder / ADAPTER)
-        save_residual(making, down=tensors["down"], up=np.float32(strength) * tensors["up"], base=base)
+        change = np.float32(strength) * _change(fitted.folder)
+        if serving is not None:
+            change += np.float32(1 - strength) * _change(serving)
+        save_residual(making, down=np.eye(len(change), dtype=np.float32), up=change, base=base)
     else:
-        from memsdk.trainer.lora import merge_with_base
+        from memsdk.trainer.lora import merge_with
 
         copy_tree(fitted.folder, making)
-        merge_with_base(making, base, strength=strength)
+        merge_with(making, base if serving is None else serving, strength=strength)
     shutil.copyfile(fitted.folder / FITTED, making / FITTED)
     making.rename(into)
     return result
+
+
+def _change(folder: Path) -> Vectors:
+    """T0's map without the identity, [d, d]."""
+    from safetensors.numpy import load_file
+
+    tensors = load_file(folder / ADAPTER)
+    change: Vectors = tensors["up"] @ tensors["down"]
+    return change
 
 
 def copy_fitted(fitted: Fitted, into: Path) -> None:
@@ -159,7 +170,7 @@ def _fit_t0(
 
 def _fit_t1(
     problem: Problem,
-    texts: list[str],
+    turns: Sequence[Sequence[str]],
     *,
     embedder: Embedder,
     task: Task,
@@ -171,7 +182,7 @@ def _fit_t1(
     from memsdk.trainer.lora import fit_lora, save_lora
 
     found = fit_lora(
-        problem, texts, embedder=embedder, task=task, settings=settings, budget_s=budget_s, progress=progress
+        problem, turns, embedder=embedder, task=task, settings=settings, budget_s=budget_s, progress=progress
     )
     save_lora(into, found, base=embedder)
     return _described(found.passes, found.curve, found.seconds, asdict(settings))

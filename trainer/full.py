@@ -160,7 +160,7 @@ def choose_merge(
     encoder: TrainableEncoder,
     *,
     base: Mapping[str, Tensor],
-    measure: Callable[[TrainableEncoder], Mapping[str, float]],
+    measure: Callable[[TrainableEncoder, float], Mapping[str, float]],
     before: Mapping[str, float],
     shares: Sequence[float] = MERGES,
 ) -> Merge:
@@ -171,13 +171,13 @@ def choose_merge(
 
     Args:
         before: the guard's figures of the base as it is used today, with its own prefixes.
-        measure: gives the same figures, 0 to 1, of an encoder.
+        measure: gives the same figures, 0 to 1, of an encoder that has that share.
     """
     trained = encoder.state()
     figures: dict[float, Mapping[str, float]] = {}
     for share in shares:
         encoder.load_state(merged(base, trained, share=share))
-        figures[share] = measure(encoder)
+        figures[share] = measure(encoder, share)
 
     def worth(share: float) -> tuple[float, float]:
         found = figures[share]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
-from memsdk.models import Task
+from memsdk.models import QueryVersion, Task
+from memsdk.parts import MODELS
 from memsdk.ports import Embedder
 from memsdk.trainer import guard
 from memsdk.trainer.evaluate import KIND_OF, Asked, trial
 from memsdk.trainer.fitting import Fitted, load_fitted, weakened
-from memsdk.trainer.gate import EARLIER, GateSettings, may_lose
+from memsdk.trainer.gate import EARLIER, SINCE_BASE, GateSettings, may_lose
 from memsdk.trainer.staging import TRAINING, Stage
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from memsdk.spaces import Serving
 
 STRENGTHS = (1.0, 0.7, 0.5, 0.35, 0.25)
-"""How far a candidate goes from the base's weights to its own; the guard chooses (LM-Cocktail, arXiv 2311.13534)."""
+"""How far a candidate goes from what serves to itself; the guard chooses (LM-Cocktail's merge, arXiv 2311.13534)."""
 Guards = dict[str, tuple[list[float], list[float]]]
 """By guard set: the nDCG@10 of each of its questions, with the candidate and with what serves now."""
 
@@ -31,7 +32,7 @@ class Guarded:
     """A candidate as far as the guard lets it go.
 
     Attributes:
-        share: the dense leg's in fusion; None: the default.
+        share: the dense leg's in fusion, at first that of what serves; None: the default.
     """
 
     fitted: Fitted
@@ -52,37 +53,49 @@ class Guarding:
         serving: Serving,
         clozes: Sequence[Asked],
         earlier: Sequence[Asked],
+        current: QueryVersion | None,
     ) -> None:
         """Ask what serves now.
 
         Args:
+            current: the version that serves; None where the base does.
             clozes: the store's own records, asked for by a part of them.
             earlier: the questions that the version in use was judged on.
         """
         self._parts, self._task, self._user_id = parts, task, user_id
         self._serving, self._clozes, self._earlier = serving, clozes, earlier
+        self._current = current
         way = serving.way(KIND_OF[task], user_id=user_id, amid=task is Task.CONVSEARCH)
         self._theirs = self._figures(serving, way.embedder)
+        base = {} if current is None else self._figures(replace(serving, versions=None), serving.embedder)
+        self._base = {name: figures for name, figures in base.items() if name != EARLIER}
 
     def beside(self, candidate: Embedder, *, share: float | None) -> Guards:
-        """The candidate's figures and those of what serves now."""
+        """The candidate's figures and those of what serves now, and of the base where that is another."""
         version = trial(
             "guarded", task=self._task, serving=self._serving, dense_weight=share, user_id=self._user_id
         )
         ours = self._figures(self._serving.trying(version, candidate), candidate)
-        return {name: (ours[name], theirs) for name, theirs in self._theirs.items()}
+        guards = {name: (ours[name], theirs) for name, theirs in self._theirs.items()}
+        return guards | {name + SINCE_BASE: (ours[name], theirs) for name, theirs in self._base.items()}
 
     def strongest(self, fitted: Fitted, *, base: Embedder, settings: GateSettings) -> Guarded:
-        """The candidate as far from the base as the guard allows; where it allows none, that which loses least too much.
+        """The candidate as far as the guard allows; where it allows none, that which loses least too much.
 
+        The guard compares with what serves, so the way begins there: at the version that serves, where it is of the same
+        tier, else at the base. Weakened towards the base instead, a second version would give up what the first has gained.
         The guard then no longer judges what it chose, but the gate's other conditions still do, on other figures.
         """
+        current = self._current
+        is_alike = current is not None and current.tier == fitted.tier
+        begin = self._parts.folder / MODELS / current.id if current is not None and is_alike else None
+        share = None if current is None else current.dense_weight
         tried: list[Guarded] = []
         for strength in STRENGTHS:
-            some = fitted if strength == 1 else weakened(fitted, base, strength=strength)
+            some = fitted if strength == 1 else weakened(fitted, base, strength=strength, serving=begin)
             candidate = load_fitted(some, self._serving.embedder)
-            guards = self.beside(candidate, share=None)
-            tried.append(Guarded(fitted=some, embedder=candidate, share=None, guards=guards))
+            guards = self.beside(candidate, share=share)
+            tried.append(Guarded(fitted=some, embedder=candidate, share=share, guards=guards))
             if allowed(guards, settings=settings):
                 return tried[-1]
         return min(tried, key=lambda one: too_much(one.guards, settings=settings))

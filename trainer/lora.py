@@ -11,7 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from memsdk.embedding.transformer import TransformerEmbedder, pool
+from memsdk.conversing import mixed, weights
+from memsdk.embedding.transformer import TransformerEmbedder
 from memsdk.errors import InvalidInputError
-from memsdk.models import Side, Task
+from memsdk.models import Task
 from memsdk.ports import Embedder
+from memsdk.trainer.encoder import TokenIds, TrainableEncoder
 from memsdk.trainer.loop import rate_at
 from memsdk.trainer.problem import Problem
 from memsdk.trainer.residual import (
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
+Turns = Sequence[str]
+"""A query's turns, the latest first; one where it was asked alone."""
+EMBED_TOKENS = 8_192
 PATIENCE = 4
 """Passes without a better figure before it ends."""
 TARGETS = ("query", "key", "value", "q_lin", "k_lin", "v_lin", "q_proj", "k_proj", "v_proj")
@@ -65,41 +70,41 @@ class LoraResult:
     seconds: float
 
 
-class Encoder:
-    """A TransformerEmbedder's encoder with gradients, on the model's device: token ids in, unit vectors out."""
+def query_encoder(embedder: TransformerEmbedder, model: nn.Module, *, device: str | None) -> TrainableEncoder:
+    """The model with the embedder's tokenizer and pooling; on a GPU in bfloat16 where autocast finds that safe.
 
-    def __init__(
-        self, embedder: TransformerEmbedder, model: nn.Module, *, task: Task, max_tokens: int
-    ) -> None:
-        self.model = model
-        self.device = next(model.parameters()).device
-        self._embedder, self._task = embedder, task
-        self._longest = min(max_tokens, embedder.spec.max_tokens)
-        self._modes = embedder.spec.pooling.split("+")
+    Args:
+        device: None: where the model is.
+    """
+    where = str(next(model.parameters()).device) if device is None else device
+    return TrainableEncoder(
+        embedder.folder,
+        device=where,
+        bf16=where.startswith("cuda"),
+        pooling=embedder.spec.pooling,
+        model=model,
+    )
 
-    def tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each query with its prefix, special tokens included, cut to the longest that is learnt from."""
-        return [ids[: self._longest - 1] + ids[-1:] if len(ids) > self._longest else ids
-                for ids in self._embedder.token_ids(texts, task=self._task, side=Side.QUERY)]  # fmt: skip
 
-    def __call__(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        """Unit vectors [b, d] of these queries."""
-        width = max(len(one) for one in ids)
-        padded = torch.full((len(ids), width), self._embedder.pad_id)
-        mask = torch.zeros(len(ids), width, dtype=torch.long)
-        for row, one in enumerate(ids):
-            padded[row, : len(one)] = torch.tensor(one)
-            mask[row, : len(one)] = 1
-        padded, mask = padded.to(self.device), mask.to(self.device)
-        on_gpu = self.device.type == "cuda"
-        with torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext():
-            states = self.model(input_ids=padded, attention_mask=mask).last_hidden_state
-        return normalize(pool(states.float(), mask, modes=self._modes), dim=1)
+def turn_ids(
+    encoder: TrainableEncoder,
+    queries: Sequence[Turns],
+    *,
+    embedder: TransformerEmbedder,
+    task: Task,
+    max_tokens: int,
+) -> list[list[TokenIds]]:
+    """The token ids of each query's turns, with its prefix, cut to `max_tokens` or what the embedder takes."""
+    prefix, _ = embedder.spec.prefixes.get(task, ("", ""))
+    longest = min(max_tokens, embedder.spec.max_tokens)
+    flat = encoder.token_ids([turn for turns in queries for turn in turns], prefix=prefix, max_tokens=longest)
+    ids = iter(flat)
+    return [[next(ids) for _ in turns] for turns in queries]
 
 
 def fit_lora(
     problem: Problem,
-    texts: Sequence[str],
+    turns: Sequence[Turns],
     *,
     embedder: Embedder,
     task: Task,
@@ -112,7 +117,8 @@ def fit_lora(
 
     Args:
         problem: the queries' vectors by the base encoder, their candidates, and the stored vectors.
-        texts: the queries themselves, in the same order, without prefix.
+        turns: the queries themselves, in the same order, without prefix: of each its last turn, then those before it that
+            recall considers, the latest first. They are embedded one by one and mixed, as recall does it.
         device: where it is computed, on a GPU in bfloat16 where autocast finds that safe; None: where the embedder is.
         budget_s: stop after so many seconds, with the best found by then.
 
@@ -126,10 +132,8 @@ def fit_lora(
     began = time.monotonic()
     torch.manual_seed(settings.seed)
     model = _adapted(embedder.model, settings)
-    if device is not None:
-        model = model.to(device)
-    encoder = Encoder(embedder, model, task=task, max_tokens=settings.max_tokens)
-    ids = encoder.tokens(texts)
+    encoder = query_encoder(embedder, model, device=device)
+    ids = turn_ids(encoder, turns, embedder=embedder, task=task, max_tokens=settings.max_tokens)
     learnt, aside = split(problem, seed=settings.seed, keep=settings.keep)
     judge = aside or learnt
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -181,14 +185,20 @@ def save_lora(into: Path, result: LoraResult, *, base: Embedder) -> None:
     save_file(state, transformer / "model.safetensors", metadata={"format": "pt"})
 
 
-def merge_with_base(folder: Path, base: Embedder, *, strength: float) -> None:
-    """Replace the folder's weights by base + strength x (theirs - base); only what LoRA adapted differs."""
+def merge_with(folder: Path, other: Embedder | Path, *, strength: float) -> None:
+    """Replace the folder's weights by other + strength x (theirs - other); only what LoRA adapted differs.
+
+    Args:
+        other: the base, or the folder of another version on it.
+    """
     from safetensors.torch import load_file, save_file
 
-    assert isinstance(base, TransformerEmbedder)  # else there would be no such folder
-    module = json.loads((folder / "modules.json").read_text(encoding="utf-8"))[0]
-    file = folder / module["path"] / "model.safetensors"
-    own = base.model.state_dict()
+    file = _weights_of(folder)
+    if isinstance(other, Path):
+        own = load_file(_weights_of(other))
+    else:
+        assert isinstance(other, TransformerEmbedder)  # else there would be no such folder
+        own = other.model.state_dict()
     merged = {
         name: torch.lerp(own[name].float(), value.float(), strength).contiguous()
         if value.is_floating_point()
@@ -196,6 +206,11 @@ def merge_with_base(folder: Path, base: Embedder, *, strength: float) -> None:
         for name, value in load_file(file).items()
     }
     save_file(merged, file, metadata={"format": "pt"})
+
+
+def _weights_of(folder: Path) -> Path:
+    module = json.loads((folder / "modules.json").read_text(encoding="utf-8"))[0]
+    return Path(folder / module["path"] / "model.safetensors")
 
 
 def _adapted(base: nn.Module, settings: LoraSettings) -> LoraModel:
@@ -220,8 +235,8 @@ def _one_pass(
     problem: Problem,
     learnt: Sequence[int],
     *,
-    encoder: Encoder,
-    ids: Sequence[list[int]],
+    encoder: TrainableEncoder,
+    ids: Sequence[Sequence[TokenIds]],
     optimizing: tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR],
     settings: LoraSettings,
     generator: torch.Generator,
@@ -238,11 +253,11 @@ def _one_pass(
     )
     keys = torch.from_numpy(problem.keys[places]).to(encoder.device)
     total, done = 0.0, 0
-    encoder.model.train()
+    encoder.train()
     for start in range(0, len(order), settings.batch):
         numbers = order[start : start + settings.batch]
         loss = batch_loss(
-            encoder([ids[number] for number in numbers]), problem, numbers, keys=keys, places=places,
+            mixed_vectors(encoder, [ids[number] for number in numbers]), problem, numbers, keys=keys, places=places,
             temperature=settings.temperature, reward_temperature=settings.reward_temperature, loss=settings.loss,
         )  # fmt: skip
         optimizer.zero_grad()
@@ -256,20 +271,26 @@ def _one_pass(
     return total / done
 
 
-def _quality(problem: Problem, numbers: Sequence[int], encoder: Encoder, ids: Sequence[list[int]]) -> float:
+def _quality(
+    problem: Problem, numbers: Sequence[int], encoder: TrainableEncoder, ids: Sequence[Sequence[TokenIds]]
+) -> float:
     return whole_quality(embed_queries(encoder, [ids[number] for number in numbers]), problem.part(numbers))
 
 
-def embed_queries(encoder: Encoder, ids: Sequence[list[int]], *, batch: int = 32) -> Vectors:
-    """[n, d] float32 vectors without gradients and without dropout, in the order given."""
-    encoder.model.eval()
-    order = sorted(range(len(ids)), key=lambda number: len(ids[number]))
-    vectors: dict[int, Vectors] = {}
-    with torch.inference_mode():
-        for start in range(0, len(order), batch):
-            some = order[start : start + batch]
-            vectors.update(zip(some, encoder([ids[number] for number in some]).cpu().numpy(), strict=True))
-    return np.stack([vectors[number] for number in range(len(ids))])
+def embed_queries(encoder: TrainableEncoder, ids: Sequence[Sequence[TokenIds]]) -> Vectors:
+    """[n, d] float32 vectors without gradients and without dropout, each the mix of its turns, in the order given."""
+    flat = encoder.embed([turn for turns in ids for turn in turns], batch_tokens=EMBED_TOKENS).numpy()
+    ends = np.cumsum([len(turns) for turns in ids])[:-1]
+    return np.stack([mixed(turns) for turns in np.split(flat, ends)])
+
+
+def mixed_vectors(encoder: TrainableEncoder, ids: Sequence[Sequence[TokenIds]]) -> Tensor:
+    """[b, d] unit vectors with gradients; see `conversing.mixed`."""
+    flat = encoder([turn for turns in ids for turn in turns])
+    shares = torch.tensor([share for turns in ids for share in weights(len(turns) - 1)], device=flat.device)
+    query = torch.tensor([number for number, turns in enumerate(ids) for _ in turns], device=flat.device)
+    total = torch.zeros(len(ids), flat.shape[1], device=flat.device)
+    return normalize(total.index_add(0, query, shares[:, None] * flat), dim=1)
 
 
 @contextmanager

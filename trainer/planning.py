@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from memsdk.errors import InvalidInputError
@@ -37,6 +37,7 @@ class RetrainSettings:
         least_rows: fewer of a task are left for later.
         held_out: the share of the rows, the newest, that the gate judges on.
         user_share: no user has more than this share of a store's rows, as soon as there are several.
+        heard_days: where a version serves, users who came after it was made are known after so many days; see `heard_before`.
         rewards: None where the log's own labels are all there is to learn from.
     """
 
@@ -51,6 +52,7 @@ class RetrainSettings:
     least_rows: int = 60
     held_out: float = 0.3
     user_share: float = 0.25
+    heard_days: float = 7.0
     seed: int = 0
     mining: Mining = field(default_factory=Mining)
     residual: ResidualSettings = field(default_factory=ResidualSettings)
@@ -92,6 +94,11 @@ def capped(rows: Sequence[Row], *, share: float) -> list[Row]:
         if kept[row.user_id] <= most:
             chosen.append(row)
     return chosen[::-1]
+
+
+def heard_before(rows: Sequence[Row], *, since: datetime) -> set[str | None]:
+    """The users who gave feedback before that time. Those who came later have no say alone in what serves now."""
+    return {row.user_id for row in rows if row.at is None or row.at < since}
 
 
 def by_time(rows: Sequence[Row], *, share: float) -> tuple[list[Row], list[Row]]:

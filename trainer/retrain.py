@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -46,11 +46,11 @@ from memsdk.trainer.evaluate import (
 from memsdk.trainer.fitting import Fitted, choose_tier, fit
 from memsdk.trainer.gate import Check, Measured, Verdict, judge, means
 from memsdk.trainer.guarding import Guarded, Guarding, allowed, frozen_clozes
-from memsdk.trainer.planning import RetrainSettings, by_time, capped, is_due, why_not_due
+from memsdk.trainer.planning import RetrainSettings, by_time, capped, heard_before, is_due, why_not_due
 from memsdk.trainer.rewards.scoring import score_with_report
 from memsdk.trainer.rows import Row
 from memsdk.trainer.staging import Stage, State, data_hash, only_one, stage_of, up_to
-from memsdk.trainer.stored import build_problem, read_stored
+from memsdk.trainer.stored import build_problem, read_stored, turns_of
 
 if TYPE_CHECKING:
     from memsdk import Memory
@@ -127,7 +127,9 @@ class _Retraining:
         """Collect, score, fit, evaluate, judge, publish, switch."""
         settings = self._settings
         state = self._resumed() or self._started()
-        rows = capped(up_to(rows, datetime.fromisoformat(state.began)), share=settings.user_share)
+        rows = up_to(rows, datetime.fromisoformat(state.began))
+        known = self._known(rows, state)
+        rows = capped(rows, share=settings.user_share)
         if len(rows) < settings.least_rows:
             self._stage.end()
             few = f"{len(rows)} rows for {self._task.value}; {settings.least_rows} are needed"
@@ -151,7 +153,7 @@ class _Retraining:
             verdict = Verdict(checks=(Check(name="the fit", passed=False, reason=reason),))
             return self._ended(run, verdict, metrics={}, guard_means={}, fitted=fitted)
         guarded = self._guarded(fitted, older, serving)
-        measured, metrics = self._measured(newest, serving, guarded)
+        measured, metrics = self._measured(newest, serving, guarded, known=known)
         verdict = judge(measured, settings=settings.gate)
         if verdict.promote and not settings.dry_run:
             held_out_from = min((row.at for row in newest if row.at is not None), default=run.started_at)
@@ -189,7 +191,7 @@ class _Retraining:
         """Names what decides the result: another wish is another run."""
         settings = self._settings
         wished = [
-            settings.tier, settings.held_out, settings.least_rows, settings.user_share, settings.seed,
+            settings.tier, settings.held_out, settings.least_rows, settings.user_share, settings.heard_days, settings.seed,
             settings.dry_run, asdict(settings.gate), asdict(settings.residual), asdict(settings.lora), None if self._model is None else self._model.identity,
             str(settings.rewards.kind),
         ]  # fmt: skip
@@ -234,7 +236,7 @@ class _Retraining:
             f"{self._task.value}: fitting {tier} on {len(used)} rows and {len(stored.keys)} stored vectors"
         )
         return fit(
-            tier, problem, [row.query for row in used], embedder=base, task=self._task,
+            tier, problem, [turns_of(row) for row in used], embedder=base, task=self._task,
             into=self._stage.folder / "candidate", residual=replace(self._settings.residual, seed=self._settings.seed),
             lora=replace(self._settings.lora, seed=self._settings.seed), budget_s=self._fit_budget(),
             progress=self._now_and_then(),
@@ -267,14 +269,14 @@ class _Retraining:
         )
         guarding = Guarding(
             self._parts, task=self._task, user_id=user, serving=serving, clozes=clozes,
-            earlier=self._earlier(older),
+            earlier=self._earlier(older), current=self._current(),
         )  # fmt: skip
         found = guarding.strongest(fitted, base=self._base(), settings=settings.gate)
         share = best_share(
             self._parts, askable(older)[-MOST_FOR_SHARE:], serving=serving, embedder=found.embedder,
-            task=self._task, user_id=user,
+            task=self._task, user_id=user, usual=found.share,
         )  # fmt: skip
-        if share is None:
+        if share == found.share:
             return found
         guards = guarding.beside(found.embedder, share=share)
         return (
@@ -286,21 +288,34 @@ class _Retraining:
 
         New feedback that contradicts them, from however many users, would otherwise turn the memory round in a night.
         """
+        current = self._current()
+        since = None if current is None else current.metrics.get(HELD_OUT_FROM)
+        if current is None or not isinstance(since, str):
+            return []
+        begin, end = datetime.fromisoformat(since), current.created_at
+        return askable(row for row in older if row.at is not None and begin <= row.at <= end)[-MOST_EARLIER:]
+
+    def _known(self, rows: Sequence[Row], state: State) -> set[str | None]:
+        """The users whose word counts alone; all of them where no version serves, or where it is one user's own."""
+        everybody, current = {row.user_id for row in rows}, self._current()
+        if current is None or self._settings.user_id is not None or len(everybody) < 2:
+            return everybody
+        waited = datetime.fromisoformat(state.began) - timedelta(days=self._settings.heard_days)
+        return heard_before(rows, since=max(current.created_at, waited))
+
+    def _current(self) -> QueryVersion | None:
+        """The version that serves; None where the store's own encoder does."""
         way = self._parts.serving.current().way(
             KIND_OF[self._task], user_id=self._settings.user_id, amid=self._task is Task.CONVSEARCH
         )
-        found = [version for version in self._parts.store.versions.list() if version.id == way.version]
-        since = found[0].metrics.get(HELD_OUT_FROM) if found else None
-        if not isinstance(since, str):
-            return []
-        begin, end = datetime.fromisoformat(since), found[0].created_at
-        return askable(row for row in older if row.at is not None and begin <= row.at <= end)[-MOST_EARLIER:]
+        known = {version.id: version for version in self._parts.store.versions.list()}
+        return known.get(way.version)
 
     def _base(self) -> Embedder:
         return self._parts.serving.current().embedder
 
     def _measured(
-        self, newest: Sequence[Row], serving: Serving, guarded: Guarded
+        self, newest: Sequence[Row], serving: Serving, guarded: Guarded, *, known: Collection[str | None]
     ) -> tuple[Measured, Metrics]:
         """Every system's figures on the held-out queries, and the guards'."""
         questions = askable(newest)
@@ -322,6 +337,8 @@ class _Retraining:
             current=each["current"].ndcg_10,
             baselines={name: each[name].ndcg_10 for name in ("recency", "bm25")},
             users=[asked.user_id for asked in questions],
+            answers=[asked.relevant for asked in questions],
+            known=[asked.user_id in known for asked in questions],
             guard_candidate={name: ours for name, (ours, _) in guarded.guards.items()},
             guard_current={name: theirs for name, (_, theirs) in guarded.guards.items()},
         )

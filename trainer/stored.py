@@ -94,13 +94,16 @@ def build_problem(
     return problem, [wanted[number] for number in used]
 
 
+def turns_of(row: Row) -> tuple[str, ...]:
+    """What recall embeds for the row's query: the query, and the turns before it that count, the latest first."""
+    return (row.asked, *considered(row.history)) if row.asked and row.history else (row.query,)
+
+
 def embedded(rows: Sequence[Row], embedder: Embedder, task: Task) -> Vectors:
     """The queries' vectors [n, d] as recall makes them: amid a conversation, mixed with those of the turns before."""
     if not rows:
         return np.zeros((0, embedder.spec.dims), np.float32)
-    turns = [
-        (row.asked, *considered(row.history)) if row.asked and row.history else (row.query,) for row in rows
-    ]
+    turns = [turns_of(row) for row in rows]
     vectors = embedder.embed([turn for some in turns for turn in some], task=task, side=Side.QUERY)
     starts = np.cumsum([0, *(len(some) for some in turns)])
     return np.stack([mixed(vectors[start:end]) for start, end in pairwise(starts.tolist())])

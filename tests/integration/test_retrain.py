@@ -20,6 +20,8 @@ from memsdk.cli.main import cli
 from memsdk.errors import StoreLockedError
 from memsdk.models import Task
 from memsdk.testing import feedback
+from memsdk.testing.reward_server import RewardServer
+from memsdk.testing.tiny_llama import save_tiny_llama
 from memsdk.trainer.planning import RetrainSettings, by_time, capped
 from memsdk.trainer.retrain import retrain
 from memsdk.trainer.rows import Row
@@ -188,6 +190,23 @@ def test_more_of_the_same_feedback_is_not_held_back(memory: Memory) -> None:
     assert guard["passed"], outcome.reason
 
 
+def test_a_crowd_of_new_users_is_not_heard_alone_and_is_after_a_week(memory: Memory) -> None:
+    """Accounts cost nothing; but who stays must be heard some day, or the memory stops learning."""
+    records = records_of(memory)
+    assert retrain(memory, settings=QUICK)[0].ending == "promoted"
+    for user in range(4):
+        feedback.ask_all(memory, records, times=3, user_id=f"user{user}", seed=user)
+
+    def checks(settings: RetrainSettings) -> dict[str, bool]:
+        (outcome,) = retrain(memory, settings=settings)
+        assert outcome.report is not None
+        told = json.loads(Path(outcome.report).with_suffix(".json").read_text(encoding="utf-8"))
+        return {check["name"]: check["passed"] for check in told["checks"]}
+
+    assert not checks(QUICK)["users who were heard before"]
+    assert checks(replace(QUICK, heard_days=0.0))["users who were heard before"]
+
+
 def test_users_who_contradict_what_was_learnt_do_not_turn_it_round(memory: Memory) -> None:
     """Four accounts cost nothing; what a memory was promoted for must not be theirs to take away in a night."""
     records = records_of(memory)
@@ -219,6 +238,25 @@ def test_the_command_says_what_it_did_by_its_exit_code(store: Path, monkeypatch:
     code, said = run("models", "show", "nothing")
     assert (code, "no query version" in said) == (3, True)
     assert run("models", "rollback")[0] == 3
+
+
+def test_a_servers_model_and_tokenizer_are_named_to_the_nightly_job(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with several models, or without /tokenize, could otherwise be used by `train score` alone."""
+    monkeypatch.setenv("MEMSDK_STORE", str(store))
+    monkeypatch.setenv("MEMSDK_INDEX", "embedded-inline")
+    save_tiny_llama(tmp_path / "llama")
+    with RewardServer(tmp_path / "llama", speaks=frozenset({"prompt_logprobs"})) as server:
+        words = ["retrain", "--rewards", server.url, "--least-rows", "10000", "--server-model", "other"]
+        result = CliRunner().invoke(cli, words, prog_name="memsdk")
+        assert "--tokenizer" in result.output  # what it lacks, and how to name it
+        assert result.exit_code == 8
+        result = CliRunner().invoke(
+            cli, [*words, "--tokenizer", str(tmp_path / "llama")], prog_name="memsdk", catch_exceptions=False
+        )
+        assert result.exit_code == 11, result.output
+        assert "/v1/models" not in server.paths  # it had been told which
 
 
 def test_the_newest_are_held_out_and_no_user_has_most() -> None:

@@ -75,7 +75,11 @@ def connect(
     try:
         ranker.rank("Two and two are", [" four", " Paris"])
     except RewardServerError as error:
-        lacks = "" if tokens else " (and it has no /tokenize, so name its tokenizer with server_tokenizer)"
+        lacks = (
+            ""
+            if tokens
+            else " (and it has no /tokenize, so name its tokenizer with server_tokenizer, --tokenizer)"
+        )
         raise RewardServerError(
             f"{place.base} can neither give a prompt's log-probabilities{lacks} nor top_logprobs of a reply: {error};"
             " use vLLM, SGLang, or a server whose chat completions have top_logprobs"

@@ -215,8 +215,9 @@ def test_the_merge_that_harms_nothing_is_taken(base: Path) -> None:
         {key: value + (key == name) if value.is_floating_point() else value for key, value in old.items()}
     )
 
-    def measure(tried: TrainableEncoder) -> dict[str, float]:
+    def measure(tried: TrainableEncoder, told: float) -> dict[str, float]:
         share = float((tried.state()[name] - old[name]).flatten()[0])
+        assert share == pytest.approx(told)
         return {"qa": 0.5 + share / 2, "tool": 0.5 - 0.02 * (share > 0.7)}
 
     chosen = choose_merge(encoder, base=old, before={"qa": 0.5, "tool": 0.5}, measure=measure)

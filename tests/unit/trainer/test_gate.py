@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from memsdk.trainer.gate import EARLIER, GateSettings, Measured, judge
+from memsdk.trainer.gate import EARLIER, SINCE_BASE, GateSettings, Measured, judge
 from memsdk.trainer.metrics import ndcg_at, paired_gain, recall_at, reciprocal_rank
 
 SETTINGS = GateSettings()
@@ -19,6 +19,8 @@ def measured(
     users: Sequence[str | None] | None = None,
     guard: tuple[Sequence[float], Sequence[float]] = ((1.0,) * 20, (1.0,) * 20),
     bm25: Sequence[float] | None = None,
+    answers: Sequence[int] | None = None,
+    known: Sequence[bool] | None = None,
 ) -> Measured:
     """Figures of as many queries."""
     return Measured(
@@ -26,6 +28,8 @@ def measured(
         current=current,
         baselines={"bm25": bm25 or [0.0] * len(current)},
         users=users or [None] * len(current),
+        answers=range(len(current)) if answers is None else answers,
+        known=[True] * len(current) if known is None else known,
         guard_candidate={"shipped": guard[0]},
         guard_current={"shipped": guard[1]},
     )
@@ -51,24 +55,69 @@ def test_chance_is_not_promoted(seed: int) -> None:
     noise = np.random.default_rng(seed).choice([-0.05, 0.0, 0.05], len(current))
     candidate = [value + float(shift) for value, shift in zip(current, noise, strict=True)]
     verdict = judge(measured(candidate, current), settings=SETTINGS)
-    gain = paired_gain(candidate, current)
+    gain = paired_gain(candidate, current, confidence=SETTINGS.confidence)
     assert not verdict.promote or (gain.low > 0 and gain.mean >= SETTINGS.least_gain)
     assert verdict.promote is (gain.low > 0 and gain.mean >= SETTINGS.least_gain)
 
 
 def test_chance_is_promoted_as_seldom_as_the_confidence_says() -> None:
-    """An interval that is too narrow promotes noise; of 200 pure noises at most 2.5 % may lie above 0, and some slack."""
+    """An interval that is too narrow promotes noise; of 200 pure noises 1 % may lie above 0, and some slack."""
     rng = np.random.default_rng(1)
-    above = sum(paired_gain(rng.normal(0, 1, 80).tolist(), [0.0] * 80, seed=n).low > 0 for n in range(200))
-    assert above <= 12
+    noises = [rng.normal(0, 1, 80).tolist() for _ in range(200)]
+    gains = [
+        paired_gain(noise, [0.0] * 80, confidence=SETTINGS.confidence, seed=number)
+        for number, noise in enumerate(noises)
+    ]
+    assert sum(gain.low > 0 for gain in gains) <= 6
+
+
+def test_a_hundred_questions_with_one_answer_are_one_piece_of_evidence() -> None:
+    """One user who marks the same few records for everything would make any gain look certain."""
+    current = [0.5] * 120
+    flood = [1.0] * 100 + [0.45] * 20
+    answers = [0] * 100 + list(range(1, 21))
+    assert judge(measured(flood, current), settings=SETTINGS).promote
+    assert not judge(measured(flood, current, answers=answers), settings=SETTINGS).promote
+    one = judge(measured([1.0] * 120, current, answers=[0] * 120), settings=SETTINGS)
+    assert not one.promote
+    assert "of 1 different answers 1 changed" in one.reason
+
+
+def test_who_came_just_now_does_not_decide_alone() -> None:
+    """Accounts cost nothing: a crowd of new ones that agree must not turn a memory round in a night."""
+    good, current = figures(0.6), figures(0.5)
+    crowd = judge(measured(good, current, known=[False] * 95 + [True] * 5), settings=SETTINGS)
+    assert not crowd.promote
+    assert "5 held-out queries of users who were heard before" in crowd.reason
+    agreed = judge(measured(good, current, known=[False] * 80 + [True] * 20), settings=SETTINGS)
+    assert agreed.promote
+    against = judge(
+        measured(figures(0.8, count=80) + [0.4] * 20, [0.5] * 100, known=[False] * 80 + [True] * 20),
+        settings=SETTINGS,
+    )
+    assert not against.promote
+    assert "users who were heard before lose" in against.reason
+
+
+def test_all_versions_together_may_lose_a_point_on_a_guard() -> None:
+    """Half a point a night, each within the tolerance, would be fifteen points in a month."""
+    good = measured(figures(0.6), figures(0.5))
+
+    def after(value: float) -> bool:
+        name = f"shipped{SINCE_BASE}"
+        found = replace(good, guard_candidate={name: [value] * 50}, guard_current={name: [1.0] * 50})
+        return judge(found, settings=SETTINGS).promote
+
+    assert after(0.991)
+    assert not after(0.989)
 
 
 def test_a_few_lucky_queries_are_not_enough() -> None:
-    """A bootstrap of five changed queries among a hundred looks certain and is not."""
+    """A bootstrap of six changed queries among a hundred looks certain and is not."""
     current = [0.5] * 100
-    verdict = judge(measured([1.0] * 5 + [0.5] * 95, current), settings=SETTINGS)
+    verdict = judge(measured([1.0] * 6 + [0.5] * 94, current), settings=SETTINGS)
     assert not verdict.promote
-    assert "5 of them changed" in verdict.reason
+    assert "of 100 different answers 6 changed" in verdict.reason
 
 
 def test_the_guard_may_lose_half_a_point_and_no_more() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,23 +13,34 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from memsdk.conversing import mixed
 from memsdk.embedding.adapters import ResidualEmbedder, load_query_version
 from memsdk.embedding.loading import load_embedder
+from memsdk.embedding.transformer import TransformerEmbedder
 from memsdk.errors import QueryVersionError
 from memsdk.models import QueryVersion, Side, Task
 from memsdk.ports import Embedder
 from memsdk.testing.embedders import HashingEmbedder
 from memsdk.testing.tiny_models import save_tiny_bert
 from memsdk.trainer import publish
+from memsdk.trainer.fitting import FITTED, Fitted, load_fitted, weakened
 from memsdk.trainer.folders import save_residual
-from memsdk.trainer.lora import fit_lora, merge_with_base, save_lora
+from memsdk.trainer.lora import (
+    embed_queries,
+    fit_lora,
+    merge_with,
+    mixed_vectors,
+    query_encoder,
+    save_lora,
+    turn_ids,
+)
 from memsdk.trainer.metrics import ndcg_at
 from memsdk.trainer.problem import SHARED, Example, Problem, right_ones, targets
 from memsdk.trainer.residual import batch_loss, fit_residual, split
 from memsdk.trainer.rows import Candidate, Row
-from memsdk.trainer.stored import embedded
+from memsdk.trainer.stored import embedded, turns_of
 from memsdk.trainer.tiers import LoraSettings, Loss, ResidualSettings
 
 TEXTS = [
@@ -283,6 +296,46 @@ def test_a_t0_folder_gives_the_same_vectors_in_sentence_transformers(base: Embed
     assert np.abs(mine - base.embed(TEXTS, task=Task.QA, side=Side.QUERY)).max() > 1e-2
 
 
+def test_t1_learns_a_query_amid_its_conversation_as_recall_embeds_it(base: Embedder) -> None:
+    """Learnt from the turns joined to one text, it would be tuned to vectors that no recall ever makes."""
+    assert isinstance(base, TransformerEmbedder)
+    rows = [
+        Row(id="1", task=Task.QA, query="joined", asked=TEXTS[0], history=(TEXTS[2], TEXTS[1]), output=None, candidates=()),
+        Row(id="2", task=Task.QA, query=TEXTS[3], output=None, candidates=()),
+    ]  # fmt: skip
+    encoder = query_encoder(base, copy.deepcopy(base.model).requires_grad_(True), device=None)
+    ids = turn_ids(encoder, [turns_of(row) for row in rows], embedder=base, task=Task.QA, max_tokens=128)
+    assert [len(turns) for turns in ids] == [3, 1]
+    served = embedded(rows, base, Task.QA)
+    np.testing.assert_allclose(embed_queries(encoder, ids), served, atol=1e-5)
+    learnt = mixed_vectors(encoder.eval(), ids)
+    assert learnt.requires_grad
+    np.testing.assert_allclose(learnt.detach().numpy(), served, atol=1e-5)
+
+
+def test_a_weakened_candidate_lies_on_the_way_from_what_serves(base: Embedder, tmp_path: Path) -> None:
+    """Weakened towards the base, a second version gave up what the first had gained, and the guard refused it."""
+    dims, drawn = base.spec.dims, np.random.default_rng(0)
+    maps = [drawn.standard_normal((dims, dims)).astype(np.float32) for _ in range(2)]
+    for name, change in zip(("now", "later"), maps, strict=True):
+        (tmp_path / name).mkdir()
+        save_residual(tmp_path / name, down=np.eye(dims, dtype=np.float32), up=change, base=base)
+        (tmp_path / name / FITTED).write_text("{}", encoding="utf-8")
+    fitted = Fitted(folder=tmp_path / "later", tier="t0", passes=1, curve=(), seconds=0.0, settings={})
+    query = base.embed(TEXTS, task=Task.QA, side=Side.QUERY)
+
+    def moved(change: NDArray[np.float32]) -> NDArray[np.float32]:
+        found = query + query @ change.T
+        return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+
+    for serving, begin in ((tmp_path / "now", maps[0]), (None, 0 * maps[0])):
+        for strength in (0.25, 0.5):
+            some = weakened(fitted, base, strength=strength, serving=serving)
+            found = load_fitted(some, base).embed(TEXTS, task=Task.QA, side=Side.QUERY)
+            wanted = moved((1 - strength) * begin + strength * maps[1])
+            np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
 def test_t1_learns_merges_and_loads_elsewhere(base: Embedder, tmp_path: Path) -> None:
     """Merged weights that differ from what was trained would be judged by the gate and then not served."""
     queries = TEXTS * 4  # too few to keep any aside
@@ -299,7 +352,7 @@ def test_t1_learns_merges_and_loads_elsewhere(base: Embedder, tmp_path: Path) ->
     )  # fmt: skip
     before = base.embed(TEXTS, task=Task.QA, side=Side.QUERY)
     settings = LoraSettings(learning_rate=5e-3, passes=4, batch=10, temperature=0.1, dropout=0.0)
-    found = fit_lora(problem, queries, embedder=base, task=Task.QA, settings=settings)
+    found = fit_lora(problem, [(query,) for query in queries], embedder=base, task=Task.QA, settings=settings)
     assert found.curve[-1][0] < found.curve[1][0]
     assert (before == base.embed(TEXTS, task=Task.QA, side=Side.QUERY)).all()
     wanted = version("t1", base)
@@ -310,6 +363,13 @@ def test_t1_learns_merges_and_loads_elsewhere(base: Embedder, tmp_path: Path) ->
     np.testing.assert_allclose(mine, by_sentence_transformers(folder), atol=1e-5)
     assert found.passes > 0
     assert np.abs(mine - before).max() > 1e-3
-    merge_with_base(folder, base, strength=0.0)
+    weights = [load_file(folder / "model.safetensors")]
+    other = shutil.copytree(folder, tmp_path / "other")
+    merge_with(other, base, strength=0.0)
+    weights.append(load_file(other / "model.safetensors"))
+    merge_with(other, folder, strength=0.75)  # three quarters of the base, a quarter of the version
+    for name, value in load_file(other / "model.safetensors").items():
+        torch.testing.assert_close(value, 0.25 * weights[0][name] + 0.75 * weights[1][name])
+    merge_with(folder, base, strength=0.0)
     with pytest.raises(QueryVersionError, match="not as it was published"):
         load_query_version(folder, wanted, base)
