@@ -31,6 +31,9 @@ SqlValue: TypeAlias = str | int | float | bytes | None
 MIN_FREE_BYTES = 64 * 2**20
 FREE_SPACE_EVERY = 64  # writes; a look at the disk costs microseconds, but not nothing
 FORK_PATIENCE_S = 5.0
+MAPPED = 0x7FFF0000
+"""Bytes of the file that a short SELECT reads from memory, the most that SQLite takes: of a million records the ones that a
+recall wants lie far apart, and to copy each page that leads to them took three times as long (docs/speed.md)."""
 
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
 
@@ -119,6 +122,7 @@ class Database:
                 driver = self._readers.pop()
             except IndexError:
                 driver = self._connect()
+                driver.execute(f"PRAGMA mmap_size = {MAPPED}")
             try:
                 rows = driver.execute(statement, parameters).fetchall()
             except BaseException:
