@@ -51,7 +51,7 @@ class _Begun:
     generation: str
 
     @property
-    def encoded(self) -> Future[object]:
+    def encoded(self) -> Future[None]:
         return self.prepared.encoded
 
 
@@ -107,7 +107,7 @@ class Indexer:
             for start in range(0, len(changes), TOGETHER):
                 pipeline.take(changes[start : start + TOGETHER])
 
-    def pipeline(self) -> Pipeline:
+    def pipeline(self) -> Pipeline[_Begun]:
         """Indexes batches of claimed changes while its caller makes more of them; see `index_now`."""
         return Pipeline(begin=self._begin, finish=self._finish, release=self._outbox.release)
 
@@ -239,7 +239,7 @@ class Indexer:
         for collection, some in by_collection.items():
             self._index.upsert(collection, some)
 
-    def _begin(self, changes: Sequence[Change], after: Future[object] | None) -> _Begun:
+    def _begin(self, changes: Sequence[Change], after: Future[None] | None) -> _Begun:
         """Read what changed and have it encoded, once `after` is done."""
         generation = self._recover()
         serving = self._serving.current()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Generic, Protocol, Self, TypeVar
 
 from memsdk.ports import Change
 
@@ -20,11 +20,14 @@ class Batch(Protocol):
         """The claimed outbox entries."""
 
     @property
-    def encoded(self) -> Future[object]:
+    def encoded(self) -> Future[None]:
         """Done once the encoder is free for the next batch."""
 
 
-class Pipeline:
+BatchT = TypeVar("BatchT", bound=Batch)
+
+
+class Pipeline(Generic[BatchT]):
     """Takes batches of claimed changes; on leaving its `with` block all of them are indexed, or given back.
 
     One batch at a time is with the encoder, in the order taken. After a failure the batches that follow are only given back:
@@ -34,8 +37,8 @@ class Pipeline:
     def __init__(
         self,
         *,
-        begin: Callable[[Sequence[Change], Future[object] | None], Batch],
-        finish: Callable[[Batch], None],
+        begin: Callable[[Sequence[Change], Future[None] | None], BatchT],
+        finish: Callable[[BatchT], None],
         release: Callable[[Sequence[Change]], None],
     ) -> None:
         """Args: `begin` is also given what the encoder has to wait for."""
@@ -43,7 +46,7 @@ class Pipeline:
         self._finish = finish
         self._release = release
         self._claimed: list[Change] = []
-        self._last: Batch | None = None
+        self._last: BatchT | None = None
         self._error: Exception | None = None
 
     def take(self, changes: Sequence[Change]) -> None:
@@ -74,10 +77,10 @@ class Pipeline:
         elif self._error is not None:
             raise self._error
 
-    def _begin_after(self, before: Batch | None, changes: Sequence[Change]) -> None:
+    def _begin_after(self, before: BatchT | None, changes: Sequence[Change]) -> None:
         self._last = self._begin(changes, None if before is None else before.encoded)
 
-    def _end(self, batch: Batch) -> None:
+    def _end(self, batch: BatchT) -> None:
         self._finish(batch)
         done = set(batch.changes)
         self._claimed = [change for change in self._claimed if change not in done]

@@ -131,7 +131,7 @@ class PointBuilder:
         states: Sequence[Indexable],
         *,
         tasks: Mapping[Kind, Task] = TASK_OF,
-        after: Future[object] | None = None,
+        after: Future[None] | None = None,
     ) -> Prepared:
         """Compose, cut and embed all states together; of many, the lines are still being embedded when this returns.
 
@@ -153,7 +153,7 @@ class PointBuilder:
         plans: Sequence[Sequence[_Planned]],
         tasks: Mapping[Kind, Task],
         *,
-        after: Future[object] | None,
+        after: Future[None] | None,
     ) -> tuple[list[_Stretch], Callable[[], None]]:
         """The plans by when their lines will be embedded, and the work of embedding them.
 
@@ -351,7 +351,7 @@ def _mixed(vector: Vector, around: Sequence[tuple[float, Vector]]) -> Vector:
     if not around:
         return vector
     total = vector + sum((weight * other for weight, other in around), np.float32(0))
-    return (total / np.linalg.norm(total)).astype(np.float32)
+    return np.asarray(total / np.linalg.norm(total), np.float32)
 
 
 def _halves(wanted: list[tuple[Task, str]]) -> list[list[tuple[Task, str]]]:

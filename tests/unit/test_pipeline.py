@@ -14,7 +14,7 @@ from memsdk.ports import Change
 @dataclass
 class Encoding:
     changes: Sequence[Change]
-    encoded: Future[object] = field(default_factory=Future)
+    encoded: Future[None] = field(default_factory=Future)
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Work:
     done: list[str] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
 
-    def begin(self, changes: Sequence[Change], after: Future[object] | None) -> Encoding:
+    def begin(self, changes: Sequence[Change], after: Future[None] | None) -> Encoding:
         """Read and have encoded."""
         self.note("begin", changes)
         return Encoding(changes)
@@ -41,11 +41,11 @@ class Work:
             raise self.error
         self.done.append(f"{step} {changes[0].seq}")
 
-    def pipeline(self) -> Pipeline:
+    def pipeline(self) -> Pipeline[Encoding]:
         """One that does this work."""
         return Pipeline(
-            begin=self.begin,  # type: ignore[arg-type]  # its batches come back to `finish`
-            finish=self.finish,  # type: ignore[arg-type]
+            begin=self.begin,
+            finish=self.finish,
             release=lambda changes: self.released.extend(change.seq for change in changes),
         )
 
