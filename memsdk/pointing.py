@@ -58,7 +58,7 @@ class LineVectors:
         missing = [line for line in wanted if line not in found]
         if missing:
             reach("embed")
-            vectors = embedder.embed(missing, task=task, side=Side.KEY)
+            vectors = _unit(np.asarray(embedder.embed(missing, task=task, side=Side.KEY), np.float32))
             found.update(zip(missing, vectors, strict=True))
             with self._lock:
                 self._known.update((wanted[line], found[line]) for line in missing)
@@ -159,14 +159,14 @@ class PointBuilder:
 
         The longest lines come first: sorted, they are padded little, and what is left at the end is quickly done.
         """
-        longest: dict[tuple[Task, str], None] = {}
+        distinct: dict[tuple[Task, str], None] = {}
         for plan in chain.from_iterable(plans):
-            longest.update(dict.fromkeys((tasks[plan.record.kind], line) for line in plan.lines))
-        wanted = sorted(longest, key=lambda pair: -len(pair[1]))
+            distinct.update(dict.fromkeys((tasks[plan.record.kind], line) for line in plan.lines))
+        wanted = sorted(distinct, key=lambda pair: -len(pair[1]))
         ready: list[Future[None]] = []
         parts: list[list[tuple[Task, str]]] = []
         at: dict[tuple[Task, str], int] = {}
-        for part in _halves(wanted):
+        for part in _in_parts(wanted):
             at.update(dict.fromkeys(part, len(parts)))
             parts.append(part)
             ready.append(Future())
@@ -346,6 +346,12 @@ class Prepared:
         return points
 
 
+def _unit(vectors: Vector) -> Vector:
+    """The rows at unit length: an embedder of the caller's own may be careless about it. No row of zeros can be."""
+    with np.errstate(invalid="ignore"):  # it becomes NaN, which the index refuses by name
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
 def _mixed(vector: Vector, around: Sequence[tuple[float, Vector]]) -> Vector:
     """The vector, with what stands around it added and weighted; of unit length as it was."""
     if not around:
@@ -354,7 +360,7 @@ def _mixed(vector: Vector, around: Sequence[tuple[float, Vector]]) -> Vector:
     return np.asarray(total / np.linalg.norm(total), np.float32)
 
 
-def _halves(wanted: list[tuple[Task, str]]) -> list[list[tuple[Task, str]]]:
+def _in_parts(wanted: list[tuple[Task, str]]) -> list[list[tuple[Task, str]]]:
     """All of them, or of many two parts: the second, with the shortest lines, is embedded while the index takes the first."""
     if len(wanted) < MANY:
         return [wanted]
