@@ -59,7 +59,7 @@ def report(outcomes: Sequence[Outcome], *, seconds: float) -> dict[str, object]:
         print(f"{name:34}{len(own):8}{sum(outcome.hit for outcome in own):8}{findings:10}")
     acknowledged = sum(outcome.acknowledged for outcome in outcomes)
     print(f"\n{len(outcomes)} rounds, {acknowledged} acknowledged operations in {seconds:.0f} s: {found}")
-    missed = [name for name in failpoints.NAMES if not hits[name]]
+    missed = [name for name in failpoints.STORE if not hits[name]]
     if missed:
         print(f"never reached: {', '.join(missed)}")
     return {
@@ -68,5 +68,5 @@ def report(outcomes: Sequence[Outcome], *, seconds: float) -> dict[str, object]:
         "killed": sum(outcome.hit for outcome in outcomes),
         "acknowledged": acknowledged,
         **found,
-        "failpoints": {name: hits[name] for name in failpoints.NAMES},
+        "failpoints": {name: hits[name] for name in failpoints.STORE},
     }

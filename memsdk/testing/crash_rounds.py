@@ -36,7 +36,7 @@ MANY = 300  # of one that is to be killed
 PATIENCE_S = 120.0
 SAMPLE = 60  # of the older records and of the round's own: so many of each are looked for
 HOST_FAILPOINTS = ("index-update", "index-updated", "optimize", "optimize-switch")
-CLIENT_FAILPOINTS = tuple(name for name in failpoints.NAMES if not name.startswith("optimize"))
+CLIENT_FAILPOINTS = tuple(name for name in failpoints.STORE if not name.startswith("optimize"))
 LATEST = {"space-built": 1, "space-switch": 2, "optimize": 1, "optimize-switch": 1, "forget-erased": 4}
 """How often a failpoint is passed at most before it kills; 15 times where nothing is said."""
 _SERVING = re.compile(r"^\S+ \S+ (\d+) INFO serving", re.MULTILINE)

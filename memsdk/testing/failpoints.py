@@ -9,7 +9,7 @@ import os
 import signal
 
 VARIABLE = "MEMSDK_FAILPOINT"
-NAMES = (
+STORE = (
     "embed",
     "sql-before-commit",
     "sql-after-commit",
@@ -21,11 +21,10 @@ NAMES = (
     "optimize-switch",
     "space-built",
     "space-switch",
-    "version-written",
-    "version-added",
-    "version-switch",
-    "retrain-stage",
 )
+TRAINING = ("version-written", "version-added", "version-switch", "retrain-stage")
+"""Reached by `memsdk retrain` only, which its own tests kill."""
+NAMES = STORE + TRAINING
 
 _remaining: dict[str, int] = {}
 
