@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from memsdk.beside import beside
 from memsdk.errors import IndexingError
 from memsdk.forking import renew_in_child
+from memsdk.garbage import no_full_collection
 from memsdk.models import TASK_OF, Draft, Kind, Point, Task
 from memsdk.payloads import Hasher
 from memsdk.pipeline import Pipeline
@@ -107,9 +109,12 @@ class Indexer:
             for start in range(0, len(changes), TOGETHER):
                 pipeline.take(changes[start : start + TOGETHER])
 
-    def pipeline(self) -> Pipeline[_Begun]:
+    @contextmanager
+    def pipeline(self) -> Iterator[Pipeline[_Begun]]:
         """Indexes batches of claimed changes while its caller makes more of them; see `index_now`."""
-        return Pipeline(begin=self._begin, finish=self._finish, release=self._outbox.release)
+        made = Pipeline(begin=self._begin, finish=self._finish, release=self._outbox.release)
+        with no_full_collection(), made as pipeline:
+            yield pipeline
 
     def embed_ahead(self, drafts: Sequence[Draft]) -> Future[None]:
         """Embed what these drafts will be found by, so that indexing them need not; it meets any error again."""

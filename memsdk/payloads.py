@@ -194,11 +194,6 @@ def _leaves(value: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[
 
 
 def _field(path: str, value: JsonValue, hasher: Hasher) -> Iterator[tuple[str, JsonValue]]:
-    if isinstance(value, str):  # most are: the general way takes twice as long
-        yield f"m_{hasher(path)}", hasher(value)
-        if (moment := as_time(value)) is not None:
-            yield f"t_{hasher(path)}", moment
-        return
     values = [item for item in (value if isinstance(value, list) else [value]) if item is not None]
     hashed: list[JsonValue] = [
         hasher(item) if isinstance(item, str) else NESTED if isinstance(item, list | dict) else item
@@ -206,6 +201,6 @@ def _field(path: str, value: JsonValue, hasher: Hasher) -> Iterator[tuple[str, J
     ]
     if hashed:
         yield f"m_{hasher(path)}", hashed if len(hashed) > 1 else hashed[0]
-    times: list[JsonValue] = [time for item in values if (time := as_time(item)) is not None]
+    times: list[JsonValue] = [moment for item in values if (moment := as_time(item)) is not None]
     if times:
         yield f"t_{hasher(path)}", times if len(times) > 1 else times[0]

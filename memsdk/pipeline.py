@@ -45,7 +45,7 @@ class Pipeline(Generic[BatchT]):
         self._begin = begin
         self._finish = finish
         self._release = release
-        self._claimed: list[Change] = []
+        self._claimed: set[Change] = set()
         self._last: BatchT | None = None
         self._error: Exception | None = None
 
@@ -53,7 +53,7 @@ class Pipeline(Generic[BatchT]):
         """Begin with these changes, then finish those taken before."""
         if not changes:
             return
-        self._claimed += changes
+        self._claimed.update(changes)
         before, self._last = self._last, None
         if self._error is None:
             self._step(lambda: self._begin_after(before, changes))
@@ -71,7 +71,7 @@ class Pipeline(Generic[BatchT]):
                 self._step(lambda: self._end(last))
         finally:
             if self._claimed:  # nobody else takes what a living process has claimed
-                self._release(self._claimed)
+                self._release(list(self._claimed))
         if error is not None:
             error.add_note(SAFE)
         elif self._error is not None:
@@ -82,8 +82,7 @@ class Pipeline(Generic[BatchT]):
 
     def _end(self, batch: BatchT) -> None:
         self._finish(batch)
-        done = set(batch.changes)
-        self._claimed = [change for change in self._claimed if change not in done]
+        self._claimed.difference_update(batch.changes)
 
     def _step(self, work: Callable[[], None]) -> None:
         """Do it, and keep the first error. Ctrl-C passes through."""

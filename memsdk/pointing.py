@@ -37,6 +37,7 @@ FEW = 8
 MANY = 256
 """So many lines are embedded in two parts."""
 SPECIAL_TOKENS = 2
+_Line = tuple[Task, str]
 
 
 class LineVectors:
@@ -86,11 +87,12 @@ class _Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stretch:
-    """States whose lines are embedded together."""
+    """Lines that are embedded together, and the states that then have all of theirs."""
 
+    lines: Sequence[_Line]
     done: Future[None]
     places: list[int]
-    vectors: Mapping[tuple[Task, str], Vector]
+    vectors: Mapping[_Line, Vector]
     tasks: Mapping[Kind, Task]
 
     def vectors_of(self, plan: _Planned) -> tuple[list[Vector], list[tuple[float, Vector]]]:
@@ -159,41 +161,34 @@ class PointBuilder:
 
         The longest lines come first: sorted, they are padded little, and what is left at the end is quickly done.
         """
-        distinct: dict[tuple[Task, str], None] = {}
-        for plan in chain.from_iterable(plans):
-            distinct.update(dict.fromkeys((tasks[plan.record.kind], line) for line in plan.lines))
-        wanted = sorted(distinct, key=lambda pair: -len(pair[1]))
-        ready: list[Future[None]] = []
-        parts: list[list[tuple[Task, str]]] = []
-        at: dict[tuple[Task, str], int] = {}
-        for part in _in_parts(wanted):
-            at.update(dict.fromkeys(part, len(parts)))
-            parts.append(part)
-            ready.append(Future())
-        vectors: dict[tuple[Task, str], Vector] = {}
-        stretches = [_Stretch(done=each, places=[], vectors=vectors, tasks=tasks) for each in ready]
-        for place, group in enumerate(plans):
-            lines = [(tasks[plan.record.kind], line) for plan in group for line in plan.lines]
+        needed = [
+            [(tasks[plan.record.kind], line) for plan in group for line in plan.lines] for group in plans
+        ]
+        distinct = dict.fromkeys(chain.from_iterable(needed))
+        vectors: dict[_Line, Vector] = {}
+        stretches = [
+            _Stretch(lines=part, done=Future(), places=[], vectors=vectors, tasks=tasks)
+            for part in _in_parts(sorted(distinct, key=lambda pair: -len(pair[1])))
+        ]
+        at = {line: number for number, stretch in enumerate(stretches) for line in stretch.lines}
+        for place, lines in enumerate(needed):
             stretches[max((at[line] for line in lines), default=0)].places.append(place)
 
         def work() -> None:
             if after is not None:
                 after.exception()  # which is its own caller's
-            error: BaseException | None = None
-            for part, each in zip(parts, ready, strict=True):
-                try:
-                    if error is None:
-                        vectors.update(self._embedded(part))
-                except BaseException as raised:  # noqa: BLE001 -- met by who needs the vectors
-                    error = raised
-                if error is None:
-                    each.set_result(None)
-                else:
-                    each.set_exception(error)
+            try:
+                for stretch in stretches:
+                    vectors.update(self._embedded(stretch.lines))
+                    stretch.done.set_result(None)
+            except BaseException as error:  # noqa: BLE001 -- met by who needs the vectors
+                for stretch in stretches:
+                    if not stretch.done.done():
+                        stretch.done.set_exception(error)
 
         return stretches, work
 
-    def _embedded(self, wanted: Sequence[tuple[Task, str]]) -> dict[tuple[Task, str], Vector]:
+    def _embedded(self, wanted: Sequence[_Line]) -> dict[_Line, Vector]:
         by_task: dict[Task, list[str]] = {}
         for task, line in wanted:
             by_task.setdefault(task, []).append(line)
@@ -360,7 +355,7 @@ def _mixed(vector: Vector, around: Sequence[tuple[float, Vector]]) -> Vector:
     return np.asarray(total / np.linalg.norm(total), np.float32)
 
 
-def _in_parts(wanted: list[tuple[Task, str]]) -> list[list[tuple[Task, str]]]:
+def _in_parts(wanted: list[_Line]) -> list[list[_Line]]:
     """All of them, or of many two parts: the second, with the shortest lines, is embedded while the index takes the first."""
     if len(wanted) < MANY:
         return [wanted]

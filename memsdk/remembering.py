@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from datetime import datetime
 from uuid import UUID
 
 from memsdk.background import Background
-from memsdk.garbage import no_full_collection
 from memsdk.indexing import Indexer
 from memsdk.models import Draft, Metadata
 from memsdk.ports import Change, Owner, RecordFilter, Records, Written
@@ -42,7 +40,10 @@ class Writer:
         self._prepare = prepare
 
     def add(self, drafts: Sequence[Draft], *, wait: bool = True) -> list[Written]:
-        """Store the drafts, all or none of each 512 (of the first 128), and index them meanwhile; `wait=False` leaves that to the background.
+        """Store the drafts, all or none of each 1,024 (before them 128), and index them meanwhile.
+
+        Args:
+            wait: False leaves the indexing to the background.
 
         Raises:
             IndexingError, EmbedderError: the records are stored, and will be found once the cause is mended.
@@ -50,10 +51,7 @@ class Writer:
         self._prepare()
         ahead = self._indexer.embed_ahead(drafts) if wait and len(drafts) <= AHEAD else None
         written: list[Written] = []
-        with (
-            self._indexer.pipeline() as pipeline,
-            no_full_collection() if len(drafts) > FIRST else nullcontext(),
-        ):
+        with self._indexer.pipeline() as pipeline:
             for part in _slices(drafts):
                 reach("sql-before-commit")
                 batch = self._records.add(part, owner=self._owner() if wait else None)

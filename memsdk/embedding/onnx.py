@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 MANY = 4
 """Batches from which each thread computes its own."""
-QUARTERS = 4
 
 _encoders: WeakValueDictionary[tuple[str, str, int | None], OnnxBert] = WeakValueDictionary()
 _recent: deque[OnnxBert] = deque(maxlen=2)  # stay loaded while no embedder uses them, as torch's weights do
@@ -69,8 +68,13 @@ class OnnxBert:
         threads = self._threads or _default_threads()
         if len(batches) < MANY or threads == 1 or _is_forked:
             return [self.encode(ids, modes=modes) for ids in batches]
+        whole = (
+            len(batches) - threads
+        )  # each thread's last one comes in pieces, so that none waits long for the others
         pieces = [
-            piece for number, batch in enumerate(batches) for piece in _cut(batch, number, batches, threads)
+            (number, rows)
+            for number, batch in enumerate(batches)
+            for rows in (_quarters(batch) if number >= whole else [batch])
         ]
         encode = partial(self._encode, modes=modes, session=self._open_bulk())
         made = each_beside(encode, [rows for _, rows in pieces], threads=threads)
@@ -138,12 +142,9 @@ class OnnxBert:
         self._session, self._bulk, self._kept = None, None, {}
 
 
-def _cut(
-    batch: Sequence[Sequence[int]], number: int, batches: Sequence[object], threads: int
-) -> list[tuple[int, Sequence[Sequence[int]]]]:
-    """A batch under its number; each thread's last one in quarters, so that no thread waits long for the others."""
-    size = -(-len(batch) // QUARTERS) if number >= len(batches) - threads else len(batch)
-    return [(number, batch[start : start + size]) for start in range(0, len(batch), size)]
+def _quarters(batch: Sequence[Sequence[int]]) -> list[Sequence[Sequence[int]]]:
+    size = -(-len(batch) // 4)
+    return [batch[start : start + size] for start in range(0, len(batch), size)]
 
 
 def open_bert(folder: ModelFolder, *, threads: int | None) -> OnnxBert | None:

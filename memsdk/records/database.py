@@ -33,7 +33,7 @@ FREE_SPACE_EVERY = 64  # writes; a look at the disk costs microseconds, but not 
 FORK_PATIENCE_S = 5.0
 MAPPED = 0x7FFF0000
 """Bytes of the file that a short SELECT reads from memory, the most that SQLite takes: of a million records the ones that a
-recall wants lie far apart, and to copy each page that leads to them took three times as long (docs/speed.md)."""
+recall wants lie far apart, and to copy each page that leads to them took longer with the size of the file (docs/benchmarks.md)."""
 
 _open: weakref.WeakSet[Database] = weakref.WeakSet()
 
