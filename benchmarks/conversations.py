@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks conversations", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the sets")
     parser.add_argument("--sets", nargs="+", default=["mtrag", "dstc11_sktod"], help="which sets")
-    parser.add_argument("--split", default="dev", help="train or dev")
+    parser.add_argument("--split", default="dev", choices=("train", "dev", "both"))
     parser.add_argument("--all", action="store_true", help="mtrag with all its passages, not 500 a domain")
     options = parser.parse_args(arguments)
     results = {}
@@ -72,7 +72,9 @@ def measure(folder: Path, *, split: str, most: int | None) -> dict[str, float]:
     """R@10 of the three ways, and the intervals of the differences."""
     corpus: list[Row] = [cast("Row", line) for line in lines(folder / "corpus.jsonl.gz")]
     everything = (cast("Row", line) for line in lines(folder / "queries.jsonl.gz"))
-    queries = [query for query in everything if query["relevant"] and query["meta"]["split"] == split]
+    queries = [
+        query for query in everything if query["relevant"] and split in (query["meta"]["split"], "both")
+    ]
     with (
         tempfile.TemporaryDirectory() as store,
         Memory.open(store, index="embedded-inline", log_recalls=False) as memory,

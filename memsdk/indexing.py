@@ -248,10 +248,16 @@ class Indexer:
         """Read what changed and have it encoded, once `after` is done."""
         generation = self._recover()
         serving = self._serving.current()
-        records = list(dict.fromkeys(change.record for change in changes))
-        states = self._outbox.read(records, neighbours=self._neighbours)
+        states = self._states(changes)
         prepared = self.builder(serving).prepare(states, after=after)
         return _Begun(changes, states, prepared, serving, generation)
+
+    def _states(self, changes: Sequence[Change]) -> list[Indexable]:
+        """What to index, a value a record: read, where its last change does not bring it."""
+        known = {change.record: change.state for change in changes}
+        unread = [record for record, state in known.items() if state is None]
+        read = iter(self._outbox.read(unread, neighbours=self._neighbours) if unread else ())
+        return [next(read) if state is None else state for state in known.values()]
 
     def _finish(self, begun: _Begun) -> None:
         """Send what `begin` read, and note that the index has it."""

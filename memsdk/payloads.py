@@ -94,7 +94,9 @@ def payload_of(
                 if isinstance(text, str)
             ]
     if equal:
-        payload[EQUAL] = equal
+        payload[EQUAL] = (
+            equal if len(equal) > 1 else equal[0]
+        )  # the engine reads a list of one four times as long
     return payload
 
 

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from memsdk.background import Background
 from memsdk.indexing import Indexer
-from memsdk.models import Draft, Metadata
-from memsdk.ports import Change, Owner, RecordFilter, Records, Written
+from memsdk.models import Draft, Kind, Metadata, Record
+from memsdk.ports import Change, Indexable, Owner, RecordFilter, Records, Written
 from memsdk.testing.failpoints import reach
 
-SLICE = 1_024
+SLICE = 2_048
 """Drafts a transaction: what one `kill -9` can cost of a long list is at most what was not returned yet."""
 FIRST = 128
 """Drafts of the first transaction of a long list: the encoder has something to do while the next ones are written."""
@@ -40,7 +40,7 @@ class Writer:
         self._prepare = prepare
 
     def add(self, drafts: Sequence[Draft], *, wait: bool = True) -> list[Written]:
-        """Store the drafts, all or none of each 1,024 (before them 128), and index them meanwhile.
+        """Store the drafts, all or none of each 2,048 (before them 128), and index them meanwhile.
 
         Args:
             wait: False leaves the indexing to the background.
@@ -106,4 +106,17 @@ def _slices(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
 
 def changes_of(written: Sequence[Written]) -> list[Change]:
     """The outbox entries of what was written."""
-    return [Change(item.seq, item.record.id) for item in written if item.seq is not None]
+    return [
+        Change(
+            item.seq, item.record.id, _state_of(item.record, item.seq) if item.outcome == "added" else None
+        )
+        for item in written
+        if item.seq is not None
+    ]
+
+
+def _state_of(record: Record, seq: int) -> Indexable | None:
+    """What a new record is indexed as; None for a turn, whose neighbours have to be read."""
+    if record.kind is Kind.MEMORY and record.session_id is not None:
+        return None
+    return Indexable(id=record.id, seq=seq, revisions=(record,))

@@ -14,9 +14,19 @@ from memsdk.ports.index import (
     VectorReader,
 )
 from memsdk.ports.ingest import Chunker, Message, Parsed, Reader, Section
-from memsdk.ports.outbox import Indexable, Outbox, OutboxCare, OutboxState, Owner, Space, Spaces
+from memsdk.ports.outbox import Outbox, OutboxCare, OutboxState, Owner, Space, Spaces
 from memsdk.ports.passages import Passages, Tail
-from memsdk.ports.records import Change, Documents, Eraser, RecordFilter, Records, Sessions, Whose, Written
+from memsdk.ports.records import (
+    Change,
+    Documents,
+    Eraser,
+    Indexable,
+    RecordFilter,
+    Records,
+    Sessions,
+    Whose,
+    Written,
+)
 from memsdk.ports.reranking import Reranker
 from memsdk.ports.rewards import LogProb, Origin, RewardCache, SampleEntry, ScoreEntry
 from memsdk.ports.store import Clock, RecallEntry, RecallLog, Store, StoreAdmin, Transfer

@@ -7,24 +7,12 @@ from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
-from memsdk.models import Record, Task
+from memsdk.models import Task
 from memsdk.ports.embedding import EmbedderSpec
-from memsdk.ports.records import Change
+from memsdk.ports.records import Change, Indexable
 
 Owner = Callable[[], str]
 """Asks for the name under which this process claims outbox entries; it changes in a forked child."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Indexable:
-    """All that decides a record's points: its revisions and its neighbours, read in one snapshot."""
-
-    id: UUID
-    seq: int  # the last outbox entry that touched it: a stamp of this state
-    revisions: tuple[Record, ...]  # oldest first; empty where the record is gone
-    before: tuple[Record, ...] = ()  # the turns before it in its session, oldest first
-    after: tuple[Record, ...] = ()
-    points: int = 0  # how many points it had when last indexed
 
 
 class Outbox(Protocol):

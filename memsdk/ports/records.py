@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins  # a method named `list` hides the type
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -40,12 +40,26 @@ class Written:
     seq: int | None  # its outbox entry, claimed by the writer; None where nothing is to be indexed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indexable:
+    """All that decides a record's points: its revisions and its neighbours, read in one snapshot."""
+
+    id: UUID
+    seq: int  # the last outbox entry that touched it: a stamp of this state
+    revisions: tuple[Record, ...]  # oldest first; empty where the record is gone
+    before: tuple[Record, ...] = ()  # the turns before it in its session, oldest first
+    after: tuple[Record, ...] = ()
+    points: int = 0  # how many points it had when last indexed
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """An outbox entry: this record changed."""
 
     seq: int
     record: UUID
+    state: Indexable | None = field(default=None, compare=False, repr=False)
+    """What is to be indexed, where who made the entry knows it: then it is not read again."""
 
 
 class Records(Protocol):

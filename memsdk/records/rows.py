@@ -12,7 +12,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import JsonValue
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Row
 
@@ -65,7 +65,7 @@ class Extra:
             "m": dict(self.metadata), "n": self.name, "t": self.title, "s": list(self.section), "d": dict(self.data),
         }  # fmt: skip
         kept = {key: value for key, value in parts.items() if value}
-        return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() if kept else b""
+        return to_json(kept) if kept else b""
 
 
 def decode_extra(stored: bytes) -> Extra:
@@ -169,22 +169,6 @@ def fetch_past(
             )  # fmt: skip
             past.setdefault(now.id, []).append(_record(values, body=row.body, extra=row.extra))
     return past
-
-
-def as_payload(record: Record) -> dict[str, object]:
-    """What a metadata filter is asked of: the record's own fields, and its metadata under their own names."""
-    own: dict[str, object] = {
-        "role": record.role,
-        "name": record.name,
-        "title": record.title,
-        "session_id": record.session_id,
-        "agent_id": record.agent_id,
-        "external_id": record.external_id,
-        "occurred_at": record.occurred_at,
-        "created_at": record.created_at,
-        "kind": record.kind.value,
-    }
-    return own | record.metadata
 
 
 class Keys:

@@ -11,8 +11,9 @@ from sqlalchemy.engine import Connection
 
 from memsdk.filters import matches
 from memsdk.models import Record
+from memsdk.payloads import filterable
 from memsdk.ports import RecordFilter
-from memsdk.records.rows import SELECT_RECORDS, as_payload, to_record
+from memsdk.records.rows import SELECT_RECORDS, to_record
 from memsdk.records.schema import records
 
 CHUNK = 500
@@ -54,7 +55,7 @@ def conditions(where: RecordFilter, *, now: datetime) -> list[Condition]:
 
 def admits(where: RecordFilter, record: Record) -> bool:
     """Whether the record meets the filter's metadata condition."""
-    return where.metadata is None or matches(where.metadata, as_payload(record))
+    return where.metadata is None or matches(where.metadata, filterable(record))
 
 
 def stream(

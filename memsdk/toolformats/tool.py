@@ -78,7 +78,8 @@ def clean_tool(tool: Tool) -> Tool:
     what = f"the tool {name!r:.60}"
     if tool.description.strip():
         clean_text(tool.description, what=f"{what}: its description", most=MAX_DESCRIPTION_CHARS)
-    parameters, extra = clean_json(tool.parameters, what=what), clean_json(tool.extra, what=what)
+    parameters = clean_json(tool.parameters, what=what)
+    extra = clean_json(tool.extra, what=what) if tool.extra else {}
     assert isinstance(parameters, dict)
     assert isinstance(extra, dict)
     return replace(
