@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from memsdk.beside import beside
 from memsdk.errors import IndexingError
@@ -190,9 +191,18 @@ class Indexer:
 
     def put(self, states: Sequence[Indexable], *, serving: Serving) -> list[int]:
         """Make these spaces hold exactly the states' points; returns how many points each has."""
-        return self._put(states, self.builder(serving).prepare(states), serving=serving)
+        prepared = self.builder(serving).prepare(states)
+        return self._put(states, prepared, serving=serving, sent=lambda places: None)
 
-    def _put(self, states: Sequence[Indexable], prepared: Prepared, *, serving: Serving) -> list[int]:
+    def _put(
+        self,
+        states: Sequence[Indexable],
+        prepared: Prepared,
+        *,
+        serving: Serving,
+        sent: Callable[[list[int]], None],
+    ) -> list[int]:
+        """As `put`; `sent` is told the places of the states that the index has, while others are still being encoded."""
         self.put_twins(states, serving=serving)  # first: where a record's own points are, these are too
         counted = list(zip(states, prepared.counts, strict=True))
         gone = [state.id for state, count in counted if count < state.points or not (count or state.points)]
@@ -203,17 +213,21 @@ class Indexer:
                 self._index.delete(collection, gone)
         if len(states) <= FEW:
             self._send(prepared.points(), states, serving=serving)
-        else:
-            with ThreadPoolExecutor(
-                max_workers=1
-            ) as sender:  # the index takes a slice while the next is made
-                sent = [
-                    sender.submit(self._send, points, [states[place] for place in places], serving=serving)
-                    for places, points in prepared.stretches(SLICE)
-                ]
-            for each in sent:
-                each.result()
-        reach("index-updated")
+            reach("index-updated")
+            sent(list(range(len(states))))
+            return prepared.counts
+        with ThreadPoolExecutor(max_workers=1) as sender:  # the index takes a slice while the next is made
+            for slices in prepared.stretches(SLICE):
+                sending = {
+                    sender.submit(
+                        self._send, points, [states[place] for place in places], serving=serving
+                    ): places
+                    for places, points in slices
+                }
+                for each in sending:
+                    each.result()
+                reach("index-updated")
+                sent([place for places in sending.values() for place in places])
         return prepared.counts
 
     def put_twins(self, states: Sequence[Indexable], *, serving: Serving) -> None:
@@ -261,11 +275,21 @@ class Indexer:
 
     def _finish(self, begun: _Begun) -> None:
         """Send what `begin` read, and note that the index has it."""
-        counts = self._put(begun.states, begun.prepared, serving=begun.serving)
-        found = {state.id: (state, count) for state, count in zip(begun.states, counts, strict=True)}
-        states, points = zip(*(found[change.record] for change in begun.changes), strict=True)
-        self._outbox.applied(begun.changes, states=states, points=points, generation=begun.generation)
-        self._unsettled.set()
+        changes: dict[UUID, list[Change]] = {}
+        for change in begun.changes:
+            changes.setdefault(change.record, []).append(change)
+
+        def sent(places: list[int]) -> None:
+            told = [
+                (change, begun.states[place], begun.prepared.counts[place])
+                for place in places
+                for change in changes[begun.states[place].id]
+            ]
+            done, states, points = zip(*told, strict=True)
+            self._outbox.applied(done, states=states, points=points, generation=begun.generation)
+            self._unsettled.set()
+
+        self._put(begun.states, begun.prepared, serving=begun.serving, sent=sent)
 
     def _recover(self) -> str:
         """After a change of the engine's run, send again what the last one may have lost; returns the run's name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -24,6 +25,7 @@ MAX_METADATA_BYTES = 65_536
 MAX_METADATA_KEYS = 512
 MAX_METADATA_DEPTH = 8
 MAX_K = 1_000
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 def clean_text(value: object, *, what: str = "the text", most: int = MAX_TEXT_CHARS) -> str:
@@ -51,7 +53,7 @@ def clean_id(value: object, *, what: str) -> str | None:
     if len(value) > MAX_ID_CHARS:
         raise InvalidInputError(f"{what} has {len(value):,} characters, at most {MAX_ID_CHARS} can be taken")
     check_unicode(value, what=what)
-    if any(unicodedata.category(character) == "Cc" for character in value):
+    if _CONTROL.search(value):
         raise InvalidInputError(f"{what} holds control characters: {value!r:.80}")
     return value
 

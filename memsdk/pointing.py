@@ -38,6 +38,7 @@ MANY = 256
 """So many lines are embedded in two parts."""
 SPECIAL_TOKENS = 2
 _Line = tuple[Task, str]
+_Slice = tuple[list[int], list[list[Point]]]
 
 
 class LineVectors:
@@ -96,8 +97,7 @@ class _Stretch:
     tasks: Mapping[Kind, Task]
 
     def vectors_of(self, plan: _Planned) -> tuple[list[Vector], list[tuple[float, Vector]]]:
-        """Of its parts, and of its context with weights; waits for the encoder."""
-        self.done.result()
+        """Of its parts, and of its context with weights."""
         task = self.tasks[plan.record.kind]
         parts = [self.vectors[task, part] for part in plan.parts]
         return parts, [(weight, self.vectors[task, text]) for text, weight in plan.composed.context]
@@ -302,25 +302,31 @@ class Prepared:
         """Done once the encoder is free again."""
         return self._stretches[-1].done
 
-    def stretches(self, most: int) -> Iterator[tuple[list[int], list[list[Point]]]]:
-        """The places of up to `most` states and the points of each, in the order in which they are ready.
+    def stretches(self, most: int) -> Iterator[Iterator[_Slice]]:
+        """For each stretch, once it is encoded: the places of up to `most` states and the points of each.
 
         Raises:
             EmbedderError: as the embedder did.
         """
         for stretch in self._stretches:
-            for start in range(0, len(stretch.places), most):
-                places = stretch.places[start : start + most]
-                yield places, [self._points(place, stretch) for place in places]
+            if stretch.places:
+                stretch.done.result()
+                yield self._slices(stretch, most)
 
     def points(self) -> list[list[Point]]:
         """The points of all states, in the states' order; see `stretches`."""
         found = {
             place: points
-            for places, groups in self.stretches(len(self._plans) or 1)
+            for slices in self.stretches(len(self._plans) or 1)
+            for places, groups in slices
             for place, points in zip(places, groups, strict=True)
         }
         return [found[place] for place in range(len(self._plans))]
+
+    def _slices(self, stretch: _Stretch, most: int) -> Iterator[_Slice]:
+        for start in range(0, len(stretch.places), most):
+            places = stretch.places[start : start + most]
+            yield places, [self._points(place, stretch) for place in places]
 
     def _points(self, place: int, stretch: _Stretch) -> list[Point]:
         points = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from memsdk.background import Background
@@ -12,10 +14,13 @@ from memsdk.models import Draft, Kind, Metadata, Record
 from memsdk.ports import Change, Indexable, Owner, RecordFilter, Records, Written
 from memsdk.testing.failpoints import reach
 
+Item = TypeVar("Item")
+
 SLICE = 2_048
 """Drafts a transaction: what one `kill -9` can cost of a long list is at most what was not returned yet."""
-FIRST = 128
-"""Drafts of the first transaction of a long list: the encoder has something to do while the next ones are written."""
+FIRST, GROWTH = 32, 4
+"""Drafts of a list's first transaction, and how many times more each next one has: the encoder soon has something to do, for
+longer than the next drafts take to be written."""
 AHEAD = 4
 """Calls with so few drafts embed them while the disk keeps them, which takes as long. Of more, many may be known already."""
 
@@ -39,20 +44,29 @@ class Writer:
         self._owner = owner
         self._prepare = prepare
 
-    def add(self, drafts: Sequence[Draft], *, wait: bool = True) -> list[Written]:
-        """Store the drafts, all or none of each 2,048 (before them 128), and index them meanwhile.
+    def embed_ahead(self, drafts: Sequence[Draft]) -> Future[None]:
+        """Embed what these drafts will be found by while their caller is still at others; `add` meets any error again."""
+        self._prepare()
+        return self._indexer.embed_ahead(drafts)
+
+    def add(
+        self, drafts: Sequence[Draft], *, wait: bool = True, ahead: Future[None] | None = None
+    ) -> list[Written]:
+        """Store the drafts, all or none of each 32, 128, 512 and then 2,048, and index them meanwhile.
 
         Args:
             wait: False leaves the indexing to the background.
+            ahead: what `embed_ahead` gave for some of them.
 
         Raises:
             IndexingError, EmbedderError: the records are stored, and will be found once the cause is mended.
         """
         self._prepare()
-        ahead = self._indexer.embed_ahead(drafts) if wait and len(drafts) <= AHEAD else None
+        if ahead is None and wait and len(drafts) <= AHEAD:
+            ahead = self.embed_ahead(drafts)
         written: list[Written] = []
         with self._indexer.pipeline() as pipeline:
-            for part in _slices(drafts):
+            for part in slices(drafts):
                 reach("sql-before-commit")
                 batch = self._records.add(part, owner=self._owner() if wait else None)
                 reach("sql-after-commit")
@@ -98,10 +112,12 @@ class Writer:
         self._background.nudge()
 
 
-def _slices(drafts: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
-    yield drafts[:FIRST]
-    for start in range(FIRST, len(drafts), SLICE):
-        yield drafts[start : start + SLICE]
+def slices(drafts: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """A list in the parts that are stored in one transaction each."""
+    start, size = 0, FIRST
+    while start < len(drafts):
+        yield drafts[start : start + size]
+        start, size = start + size, min(size * GROWTH, SLICE)
 
 
 def changes_of(written: Sequence[Written]) -> list[Change]:

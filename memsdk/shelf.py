@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins  # a method named `list` hides the type
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -53,9 +54,11 @@ class Shelf:
             return Scope(user_id=self._bound.user_id, agent_id=self._bound.agent_id)
         return self._memory._scope(user_id=user_id, agent_id=agent_id, session_id=None, shared=shared)  # noqa: SLF001
 
-    def add(self, drafts: Sequence[Draft], *, wait: bool = True) -> builtins.list[Written]:
+    def add(
+        self, drafts: Sequence[Draft], *, wait: bool = True, ahead: Future[None] | None = None
+    ) -> builtins.list[Written]:
         """Store the drafts and index them; see `Writer.add`."""
-        return self.parts.writer.add(drafts, wait=wait)
+        return self.parts.writer.add(drafts, wait=wait, ahead=ahead)
 
     def search(
         self,

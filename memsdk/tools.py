@@ -28,6 +28,9 @@ PAGE = 1_000
 POOL, FEWEST = 4, 20
 """How many hits are looked at, in times k and at least, so that near-twins can be passed over."""
 
+AHEAD = 40
+"""The first of so many tools in a list are embedded while the others are read and checked, which takes about as long."""
+
 DIVERSIFY, TWINS = 0.5, 8
 """How much a near-twin's likeness counts against it, and how near it has to be; see `selecting.spread`."""
 
@@ -118,14 +121,17 @@ class ToolShelf:
             InvalidInputError: something is no tool; nothing was written.
             IndexingError, EmbedderError: they are stored, and will be found once the cause is mended.
         """
-        drafts = drafts_of_tools(
-            read_tools(tools),
-            requests=requests,
+        drafts_of = partial(
+            drafts_of_tools,
             scope=self._shelf.scope(user_id=user_id, agent_id=agent_id, shared=shared),
             source=inputs.clean_id(source, what="source"),
             metadata=inputs.clean_metadata(metadata, tags=tags),
         )
-        return [item.record for item in self._shelf.add(drafts, wait=wait)]
+        ahead = None
+        if wait and not requests and isinstance(tools, builtins.list) and (few := len(tools) // AHEAD):
+            ahead = self._shelf.parts.writer.embed_ahead(drafts_of(read_tools(tools[:few])))
+        drafts = drafts_of(read_tools(tools), requests=requests)
+        return [item.record for item in self._shelf.add(drafts, wait=wait, ahead=ahead)]
 
     def sync(
         self,

@@ -31,6 +31,9 @@ FLIGHT = tool("book_flight", "Book a flight between two cities.", "origin", "des
 WEATHER = tool("getWeather", "Say what the weather will be.", "city")
 
 
+MANY = [tool(f"open_door_{number}", f"Open the door of room {number}.") for number in range(100)]
+
+
 def names(found: object) -> list[str]:
     return [hit.name for hit in found]  # type: ignore[attr-defined]  # records or hits
 
@@ -167,6 +170,8 @@ def test_tools_are_removed_by_id_name_and_source(memory: Memory) -> None:
     [
         ({"tools": [MAIL, MAIL]}, "comes twice"),
         ({"tools": [MAIL, {"nameless": 1}]}, "needs a `name`"),
+        ({"tools": [*MANY, {"nameless": 1}]}, "needs a `name`"),
+        ({"tools": [*MANY, MANY[0]]}, "comes twice"),
         ({"tools": [MAIL, FLIGHT], "requests": ["x"]}, "give a mapping"),
         ({"tools": MAIL, "requests": {"nope": ["x"]}}, "none of these"),
         ({"tools": MAIL, "requests": "x"}, "expected a list"),
@@ -180,6 +185,15 @@ def test_bad_tools_change_nothing(memory: Memory, arguments: dict[str, object], 
     with pytest.raises(InvalidInputError, match=says):
         memory.tools.add(**arguments)  # type: ignore[arg-type]  # that is the claim
     assert memory.tools.list() == []
+
+
+def test_of_a_long_list_every_tool_is_found(memory: Memory) -> None:
+    """Its first ones are embedded while the others are still being read."""
+    added = memory.tools.add(MANY)
+    assert names(added) == [each["name"] for each in MANY]
+    for number in (0, 1, 2, 31, 32, 99):
+        assert memory.tools.recall(f"door of room {number}", k=1)[0].name == f"open_door_{number}"
+    assert memory.verify().clean
 
 
 def test_a_tools_text_is_changed_by_adding_it_again(memory: Memory) -> None:
