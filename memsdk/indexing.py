@@ -111,9 +111,13 @@ class Indexer:
                 pipeline.take(changes[start : start + TOGETHER])
 
     @contextmanager
-    def pipeline(self) -> Iterator[Pipeline[_Begun]]:
-        """Indexes batches of claimed changes while its caller makes more of them; see `index_now`."""
-        made = Pipeline(begin=self._begin, finish=self._finish, release=self._outbox.release)
+    def pipeline(self, *, after: Future[None] | None = None) -> Iterator[Pipeline[_Begun]]:
+        """Indexes batches of claimed changes while its caller makes more of them; see `index_now`.
+
+        Args:
+            after: what the encoder is busy with.
+        """
+        made = Pipeline(begin=self._begin, finish=self._finish, release=self._outbox.release, after=after)
         with no_full_collection(), made as pipeline:
             yield pipeline
 

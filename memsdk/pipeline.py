@@ -40,11 +40,13 @@ class Pipeline(Generic[BatchT]):
         begin: Callable[[Sequence[Change], Future[None] | None], BatchT],
         finish: Callable[[BatchT], None],
         release: Callable[[Sequence[Change]], None],
+        after: Future[None] | None = None,
     ) -> None:
-        """Args: `begin` is also given what the encoder has to wait for."""
+        """Args: `begin` is also given what the encoder has to wait for: `after`, then the batch before."""
         self._begin = begin
         self._finish = finish
         self._release = release
+        self._after = after
         self._claimed: set[Change] = set()
         self._last: BatchT | None = None
         self._error: Exception | None = None
@@ -78,7 +80,7 @@ class Pipeline(Generic[BatchT]):
             raise self._error
 
     def _begin_after(self, before: BatchT | None, changes: Sequence[Change]) -> None:
-        self._last = self._begin(changes, None if before is None else before.encoded)
+        self._last = self._begin(changes, self._after if before is None else before.encoded)
 
     def _end(self, batch: BatchT) -> None:
         self._finish(batch)

@@ -146,9 +146,10 @@ class PointBuilder:
         stretches, work = self._stretches(plans, tasks, after=after)
         if len(plans) > FEW:
             beside(work)
-        else:
+        described = self._described(plans, counts)
+        if len(plans) <= FEW:
             work()
-        return Prepared(plans, self._described(plans, counts), stretches=stretches, counts=counts)
+        return Prepared(plans, described, stretches=stretches, counts=counts)
 
     def _stretches(
         self,

@@ -65,16 +65,13 @@ class Writer:
         if ahead is None and wait and len(drafts) <= AHEAD:
             ahead = self.embed_ahead(drafts)
         written: list[Written] = []
-        with self._indexer.pipeline() as pipeline:
+        with self._indexer.pipeline(after=ahead) as pipeline:
             for part in slices(drafts):
                 reach("sql-before-commit")
                 batch = self._records.add(part, owner=self._owner() if wait else None)
                 reach("sql-after-commit")
                 written += batch
-                changes = changes_of(batch) if wait else []
-                if ahead is not None and changes:
-                    ahead.exception()  # once it is done
-                pipeline.take(changes)
+                pipeline.take(changes_of(batch) if wait else [])
         self._background.nudge()
         return written
 

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from memsdk.models import Kind, Record
 from memsdk.ports import Indexable
 from memsdk.records import ledger
+from memsdk.records.driven import driver_of
 from memsdk.records.rows import PLAIN_SELECT, batches, fetch_past, plain_record
 from memsdk.records.schema import outbox
 
@@ -62,7 +63,7 @@ def _current(
     found, stamps = {}, {}
     for some in batches(ids):
         statement = f"{PLAIN_SELECT} WHERE records.id IN ({', '.join('?' * len(some))})"
-        for row in connection.exec_driver_sql(statement, tuple(each.hex for each in some)):
+        for row in driver_of(connection).execute(statement, [each.hex for each in some]):
             record = plain_record(row)
             found[record.id], stamps[record.id] = record, (row[21], row[22])
     return found, stamps
@@ -121,6 +122,6 @@ def _read_run(
     """The turns of a stretch and up to `count` on both sides, in order; those known, by the hex of their ids, as they are."""
     user, session = place
     asked = {"user": user, "session": session, "first": first, "last": last, "count": count}
-    rows = connection.exec_driver_sql(_RUN, asked)
+    rows = driver_of(connection).execute(_RUN, asked)
     turns = [known.get(row[0]) or plain_record(row) for row in rows]
     return sorted(turns, key=lambda turn: turn.position or 0)
