@@ -12,7 +12,7 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser.add_argument(
         "--import-tools", type=int, default=10_000, help="tools in a timed import; 0 for none"
     )
-    parser.add_argument("--imports", type=int, default=3, help="how many such imports, into one store")
+    parser.add_argument("--imports", type=int, default=3, help="how many such imports, each into a new store")
     parser.add_argument("--index", default="embedded-inline", help="embedded, embedded-inline or exact")
     options = parser.parse_args(arguments)
     table = {
@@ -142,17 +142,18 @@ def thirds(overlaps: Sequence[float]) -> dict[str, list[int]]:
 
 
 def import_ratio(data: Path, *, count: int, calls: int) -> Beside:
-    """`tools.add` beside the bare encoder on the same lines, so many tools a call; default settings."""
+    """`tools.add` beside the bare encoder on the same lines, into a new store a call; default settings."""
     schemas = [row["meta"]["schema"] for name in SETS for row in lines(data / name / "corpus.jsonl.gz")]
-    tools = [renamed(schemas[n % len(schemas)], n) for n in range(count * calls)]
-    with tempfile.TemporaryDirectory() as folder, Memory.open(folder) as memory:
-        embedder = memory._parts.serving.current().embedder  # noqa: SLF001 -- the bare encoder
+    tools = [renamed(schemas[n % len(schemas)], n) for n in range(count)]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        stores = [stack.enter_context(Memory.open(Path(folder) / str(number))) for number in range(calls)]
+        for memory in stores:
+            memory.remember("The first one starts the index host.")
+        embedder = stores[0]._parts.serving.current().embedder  # noqa: SLF001 -- the bare encoder
         texts = tool_lines(tools)
-        steps = [
-            (texts[start : start + count], partial(memory.tools.add, tools[start : start + count]))
-            for start in range(0, len(tools), count)
-        ]
-        return beside_encoder(steps, embedder, task=Task.TOOL, between=memory.flush)
+        return beside_encoder(
+            [(texts, partial(memory.tools.add, tools)) for memory in stores], embedder, task=Task.TOOL
+        )
 
 
 def tool_lines(tools: Sequence[Mapping[str, object]]) -> list[str]:

@@ -53,14 +53,14 @@ class Bm25Encoder:
         for text in texts:
             _check(text)
             vector = model.embed_document(_UNSPACED.sub(_pairs_and_words, text))
-            vectors.append(_sorted(vector.indices, vector.values))
+            vectors.append(_once(vector.indices, vector.values))
         return vectors
 
     def encode_query(self, text: str) -> SparseVector:
         """Term weights of what is asked; empty where the text holds stopwords only."""
         _check(text)
         vector = self._query_model.embed_query(_UNSPACED.sub(_pairs, text))
-        return _sorted(vector.indices, vector.values)
+        return _once(vector.indices, vector.values)
 
     def _model(self, *, average_length: float, b: float) -> Bm25:
         try:
@@ -99,11 +99,9 @@ def _check(text: str) -> None:
         ) from error
 
 
-def _sorted(indices: Sequence[int], values: Sequence[float]) -> SparseVector:
-    """By index, and each index once: two words can share a hash."""
+def _once(indices: Sequence[int], values: Sequence[float]) -> SparseVector:
+    """Each index once: two words can share a hash."""
     weights = dict(zip(indices, values, strict=True))
-    if len(weights) < len(indices):
-        for index, value in zip(indices, values, strict=True):
-            weights[index] = max(value, weights[index])
-    ordered = sorted(weights)
-    return SparseVector(ordered, [weights[index] for index in ordered])
+    for index, value in zip(indices, values, strict=True) if len(weights) < len(indices) else ():
+        weights[index] = max(value, weights[index])
+    return SparseVector(list(weights), list(weights.values()))
