@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 SLICE = 2_048
 """Drafts a transaction: what one `kill -9` can cost of a long list is at most what was not returned yet."""
-FIRST, GROWTH = 32, 4
+FIRST, GROWTH = 128, 4
 """Drafts of a list's first transaction, and how many times more each next one has: the encoder soon has something to do, for
 longer than the next drafts take to be written."""
 AHEAD = 4
@@ -52,7 +52,7 @@ class Writer:
     def add(
         self, drafts: Sequence[Draft], *, wait: bool = True, ahead: Future[None] | None = None
     ) -> list[Written]:
-        """Store the drafts, all or none of each 32, 128, 512 and then 2,048, and index them meanwhile.
+        """Store the drafts, all or none of each 128, 512 and then 2,048, and index them meanwhile.
 
         Args:
             wait: False leaves the indexing to the background.
