@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.protocol import guard, mine, ndcg_10, taught
 from benchmarks.tasks import MEASURED_ONLY, Question, TaskSet, packaged, read_set
+from memsdk.conversing import mixed
 from memsdk.embedding.adapters import ResidualEmbedder
 from memsdk.embedding.loading import load_embedder
 from memsdk.embedding.runtime import Runtime
@@ -42,6 +43,7 @@ class Prepared:
 
     Attributes:
         asked: the questions that teach (`train`), choose (`guard`) and judge (`dev`).
+        by_turn: whether a query amid a conversation is embedded turn by turn and mixed, as recall does it, or joined.
         vectors: [n, d] of each part's questions, and of the documents (`keys`).
         rows: what the train questions teach, in their order: right documents and hard negatives, as labels.
     """
@@ -50,6 +52,7 @@ class Prepared:
     asked: dict[str, list[Question]]
     vectors: dict[str, Vectors]
     rows: tuple[Row, ...]
+    by_turn: bool = False
 
     def quality(self, part: str, queries: Vectors) -> list[float]:
         """nDCG@10 of each question of the part."""
@@ -69,7 +72,7 @@ def prepare(options: argparse.Namespace, name: str) -> Prepared:
     """Read, embed and mine a set. Vectors are kept in a folder as float16, and used as they are kept.
 
     Args:
-        options: `data`, `model` and `vectors`, which are folders, `device`, and `rows`, the most train questions.
+        options: `data`, `model` and `vectors`, which are folders, `device`, `rows`, the most train questions, and `by_turn`.
     """
     one = read_set(options.data, name)
     kept = guard(one)
@@ -78,8 +81,12 @@ def prepare(options: argparse.Namespace, name: str) -> Prepared:
         "guard": kept,
         "dev": one.asked("dev"),
     }
-    texts = {"keys": list(one.texts), **{part: [each.text for each in some] for part, some in asked.items()}}
-    digest = hashlib.sha256(json.dumps(texts).encode()).hexdigest()
+    texts = {
+        "keys": [(text,) for text in one.texts],
+        **{part: [_turns(each, by_turn=options.by_turn) for each in some] for part, some in asked.items()},
+    }
+    joined = {part: list(map("\n".join, some)) for part, some in texts.items()}
+    digest = hashlib.sha256(json.dumps(joined).encode()).hexdigest()
     file: Path = options.vectors / f"{name.replace('/', '-')}.npz"
     if not (file.exists() and str(np.load(file)["digest"]) == digest):
         options.vectors.mkdir(parents=True, exist_ok=True)
@@ -96,7 +103,7 @@ def prepare(options: argparse.Namespace, name: str) -> Prepared:
         _row(one, found[number].question, right=found[number].right, hard=found[number].hard, number=number)
         for number in usable
     )
-    return Prepared(data=one, asked=asked, vectors=vectors, rows=rows)
+    return Prepared(data=one, asked=asked, vectors=vectors, rows=rows, by_turn=options.by_turn)
 
 
 def fit_adapter(
@@ -109,7 +116,7 @@ def fit_adapter(
 ) -> Adapter:
     """T0 or T1, as the settings say, fitted on rows of the set's train questions."""
     began = time.process_time()
-    problem, texts = problem_of(one, rows)
+    problem, learnt = problem_of(one, rows)
     if isinstance(settings, ResidualSettings):
         found = fit_residual(problem, settings=settings)
         seconds = time.process_time() - began
@@ -121,21 +128,20 @@ def fit_adapter(
     embedder = load_embedder(model or packaged(), prefixes={}, runtime=Runtime(engine="torch"))
     assert isinstance(embedder, TransformerEmbedder)
     task = one.data.task
-    tuned = fit_lora(
-        problem, [(text,) for text in texts], embedder=embedder, task=task, settings=settings, device=device
-    )
+    turns = [_turns(each, by_turn=one.by_turn) for each in learnt]
+    tuned = fit_lora(problem, turns, embedder=embedder, task=task, settings=settings, device=device)
     seconds = time.process_time() - began
     encoder = query_encoder(embedder, tuned.model, device=device)
 
     def embed(given: Prepared, part: str) -> Vectors:
-        asked = [(each.text,) for each in given.asked[part]]
+        asked = [_turns(each, by_turn=given.by_turn) for each in given.asked[part]]
         ids = turn_ids(encoder, asked, embedder=embedder, task=task, max_tokens=embedder.spec.max_tokens)
         return embed_queries(encoder, ids)
 
     return Adapter(embed=embed, seconds=seconds, passes=tuned.passes)
 
 
-def problem_of(one: Prepared, rows: Sequence[Row]) -> tuple[Problem, list[str]]:
+def problem_of(one: Prepared, rows: Sequence[Row]) -> tuple[Problem, list[Question]]:
     """The rows against the stored vectors, as `retrain` puts them, and their queries; without those that teach nothing."""
     asked = {each.text: number for number, each in enumerate(one.asked["train"])}
     restricted = any(each.group is not None for each in one.asked["train"])
@@ -168,7 +174,12 @@ def problem_of(one: Prepared, rows: Sequence[Row]) -> tuple[Problem, list[str]]:
     problem = Problem(
         queries=one.vectors["train"][used], keys=one.vectors["keys"], owners=owners, examples=tuple(examples)
     )
-    return problem, [one.asked["train"][number].text for number in used]
+    return problem, [one.asked["train"][number] for number in used]
+
+
+def _turns(question: Question, *, by_turn: bool) -> tuple[str, ...]:
+    """What of a question is embedded, to be mixed."""
+    return question.turns if by_turn else (question.text,)
 
 
 def _row(one: TaskSet, question: Question, *, right: Sequence[int], hard: Sequence[int], number: int) -> Row:
@@ -180,18 +191,20 @@ def _row(one: TaskSet, question: Question, *, right: Sequence[int], hard: Sequen
     )  # fmt: skip
 
 
-def _embedded(options: argparse.Namespace, texts: dict[str, list[str]]) -> dict[str, NDArray[np.float16]]:
-    """By part, [n, d] vectors of the untrained model without prefixes."""
+def _embedded(
+    options: argparse.Namespace, texts: dict[str, list[tuple[str, ...]]]
+) -> dict[str, NDArray[np.float16]]:
+    """By part, [n, d] vectors of the untrained model without prefixes, each the mix of its turns."""
     cuda = str(options.device).startswith("cuda")
     encoder = TrainableEncoder(options.model or packaged(), device=options.device, bf16=cuda)
-    return {
-        part: encoder.embed(
-            encoder.token_ids(some, max_tokens=TOKENS), batch_tokens=131_072 if cuda else 2_048
-        )
-        .numpy()
-        .astype(np.float16)
-        for part, some in texts.items()
-    }
+
+    def embed(some: list[tuple[str, ...]]) -> NDArray[np.float16]:
+        ids = encoder.token_ids([turn for turns in some for turn in turns], max_tokens=TOKENS)
+        flat = encoder.embed(ids, batch_tokens=131_072 if cuda else 2_048).numpy()
+        ends = np.cumsum([len(turns) for turns in some])
+        return np.array([mixed(each) for each in np.split(flat, ends)[:-1]], np.float16)
+
+    return {part: embed(some) for part, some in texts.items()}
 
 
 def _unit(vectors: Vectors) -> Vectors:

@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 TOKENS = 256  # the packaged model's longest text
 PART_BYTES = 15 * 2**20
 SMALL: Mapping[str, object] = {
-    "steps": 80, "batch": 32, "group": 2, "rate": 1.5e-4, "anchor": 0.0, "minutes": 25.0, "merges": [0.6, 1.0],
+    "steps": 240, "batch": 32, "group": 2, "rate": 1e-4, "anchor": 0.0, "minutes": 25.0, "merges": [0.6, 1.0],
 }  # fmt: skip
-"""Defaults for two cores: few steps of a higher rate, one hard negative, no second forward pass for an anchor."""
+"""Defaults for two cores: one hard negative, a higher rate, no second forward pass for an anchor."""
+SMALL_GUARD = 6
+"""With --small, where there are fewer questions, each so manieth right document is kept to choose on."""
 
 
 def main(arguments: list[str]) -> dict[str, object]:
@@ -52,7 +54,7 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser.add_argument("--sets", nargs="+", default=list(NAMES), choices=NAMES)
     parser.add_argument("--seeds", type=int, default=3, help="at most; fewer where the time is short")
     parser.add_argument("--epochs", type=float, default=3.0)
-    parser.add_argument("--steps", type=int, help="instead of epochs; with --small 80")
+    parser.add_argument("--steps", type=int, help="instead of epochs; with --small 240")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--group", type=int, default=6, help="candidates of a query in a batch")
     parser.add_argument("--rate", type=float, default=5e-5)
@@ -61,9 +63,13 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser.add_argument(
         "--minutes", type=float, default=6.0, help="no further seed begins that would end later"
     )
-    parser.add_argument("--documents", type=int, default=300, help="with --small: a set's documents")
-    parser.add_argument("--questions", type=int, default=120, help="with --small: a set's questions a split")
-    parser.add_argument("--tokens", type=int, default=40, help="with --small: of the longest document")
+    parser.add_argument("--documents", type=int, default=600, help="with --small: a set's documents")
+    parser.add_argument("--dev", type=int, default=250, help="with --small: a set's dev questions")
+    parser.add_argument("--train", type=int, default=1_000, help="with --small: a set's train questions")
+    parser.add_argument(
+        "--frozen", type=int, default=2, help="with --small: layers that are left as they are"
+    )
+    parser.add_argument("--tokens", type=int, default=64, help="with --small: of the longest document")
     parser.add_argument("--query-tokens", type=int, default=96, help="with --small: of the longest query")
     parser.add_argument("--merges", type=float, nargs="+", default=list(MERGES))
     if "--small" in arguments:
@@ -76,7 +82,8 @@ def main(arguments: list[str]) -> dict[str, object]:
             smaller(
                 one,
                 documents=options.documents,
-                questions=options.questions,
+                dev=options.dev,
+                train=options.train,
                 chars=3 * options.query_tokens,
                 seed=0,
             )
@@ -105,7 +112,7 @@ class Run:
         self.key_ids: dict[tuple[str, bool], list[list[int]]] = {}
         encoder = self.encoder()
         self.base = encoder.state()
-        self.guards = [guard(one) for one in sets]
+        self.guards = [guard(one, every=SMALL_GUARD) if options.small else guard(one) for one in sets]
         self.say(f"read {len(sets)} sets")
         vectors = [self.keys(encoder, one, prefixed=False) for one in sets]
         self.before, guards = self.measure(encoder, prefixed=False, keys=vectors)
@@ -157,7 +164,7 @@ class Run:
         settings = FullSettings(
             loop=LoopSettings(steps=steps, learning_rate=options.rate, seed=seed, checkpoint_every=steps),
             table=self.table, batch=options.batch, temperature=options.temperature, anchor=options.anchor,
-            chunk_tokens=32_768 if cuda else 1_024, cached=not cuda,
+            chunk_tokens=32_768 if cuda else 1_024, cached=not cuda and not options.small,
         )  # fmt: skip
 
         def progress(now: Progress) -> None:
@@ -198,16 +205,29 @@ class Run:
         }  # fmt: skip
 
     def encoder(self) -> TrainableEncoder:
-        """The base model, afresh."""
+        """The base model, afresh; for a small machine without dropout and with its lower part as it is."""
         device = str(self.options.device)
-        return TrainableEncoder(Path(self.model), device=device, bf16=device.startswith("cuda"))
+        encoder = TrainableEncoder(Path(self.model), device=device, bf16=device.startswith("cuda"))
+        if self.options.small:
+            encoder.lighten(layers=self.options.frozen)
+        return encoder
+
+    def room(self, encoder: TrainableEncoder, *, prefix: str, most: int, prefixed: bool) -> int:
+        """Tokens of the longest text: with few, the prefix's are left free where it is left out, so that both sides see the same words."""
+        if prefixed or not self.options.small:
+            return most
+        with_prefix, without = (
+            len(encoder.token_ids([""], prefix=one, max_tokens=most)[0]) for one in (prefix, "")
+        )
+        return most - with_prefix + without
 
     def keys(self, encoder: TrainableEncoder, one: TaskSet, *, prefixed: bool) -> Vectors:
         """[n, d] the documents' vectors."""
         if (one.name, prefixed) not in self.key_ids:
-            prefix = self.table[one.task].key_prefix if prefixed else ""
+            prefix = self.table[one.task].key_prefix
+            room = self.room(encoder, prefix=prefix, most=self.tokens, prefixed=prefixed)
             self.key_ids[one.name, prefixed] = encoder.token_ids(
-                one.texts, prefix=prefix, max_tokens=self.tokens
+                one.texts, prefix=prefix if prefixed else "", max_tokens=room
             )
         return encoder.embed(self.key_ids[one.name, prefixed], batch_tokens=self.batch_tokens).numpy()
 
@@ -215,8 +235,11 @@ class Run:
         self, encoder: TrainableEncoder, one: TaskSet, asked: Sequence[Question], *, prefixed: bool
     ) -> Vectors:
         """[n, d] the questions' vectors."""
-        prefix = self.table[one.task].query_prefix if prefixed else ""
-        ids = encoder.token_ids([each.text for each in asked], prefix=prefix, max_tokens=self.query_tokens)
+        prefix = self.table[one.task].query_prefix
+        room = self.room(encoder, prefix=prefix, most=self.query_tokens, prefixed=prefixed)
+        ids = encoder.token_ids(
+            [each.text for each in asked], prefix=prefix if prefixed else "", max_tokens=room
+        )
         return encoder.embed(ids, batch_tokens=self.batch_tokens).numpy()
 
     def measure(

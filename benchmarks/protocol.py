@@ -37,14 +37,14 @@ class Taught:
     hard: tuple[int, ...]
 
 
-def guard(one: TaskSet) -> list[Question]:
-    """Some train questions whose right documents are kept out of training."""
+def guard(one: TaskSet, *, every: int = GUARD) -> list[Question]:
+    """Some train questions whose right documents, every so manieth, are kept out of training."""
     if one.name in MEASURED_ONLY:
         return []
     held = [
         each
         for each in one.asked("train")
-        if random.Random(f"{one.name} {min(each.relevant)}").randrange(GUARD) == 0  # noqa: S311
+        if random.Random(f"{one.name} {min(each.relevant)}").randrange(every) == 0  # noqa: S311
     ]
     return random.Random(1).sample(held, min(len(held), MOST_GUARDS))  # noqa: S311
 

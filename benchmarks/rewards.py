@@ -242,7 +242,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--dev", type=int, default=300, help="dev questions a set")
     parser.add_argument("--judged", type=int, default=40, help="of these, for the language model")
     parser.add_argument("--workers", type=int, default=1, help="sets that are worked on at once")
-    parser.set_defaults(rows=None)
+    parser.set_defaults(rows=None, by_turn=False)
     return parser.parse_args(list(arguments))
 
 

@@ -6,11 +6,11 @@ import gzip
 import json
 import os
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from memsdk.conversing import considered
 from memsdk.models import Task
 
 DATA = Path(os.environ.get("MEMSDK_SHARED_DATA", Path(__file__).parents[1].parent / "shared" / "data"))
@@ -20,6 +20,7 @@ NAMES = (
 )  # fmt: skip
 MEASURED_ONLY = frozenset({"chat/locomo"})
 """LoCoMo's licence (CC BY-NC) forbids training what may be given away."""
+KEPT_RIGHT = 3  # of a question's right documents, in a smaller set
 CHARS = 2_000  # of a text: beyond every length that is used here
 
 
@@ -33,6 +34,7 @@ class Question:
         group: only documents of this group may be found; None is all.
         before: only documents whose order is smaller; None is all.
         answer: what was to be said; None where the set does not say.
+        turns: the query as it was asked, then the turns before it that recall considers, the latest first.
     """
 
     text: str
@@ -42,6 +44,7 @@ class Question:
     group: str | None = None
     before: int | None = None
     answer: str | None = None
+    turns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,7 @@ def read_set(data: Path, name: str) -> TaskSet:
                     group=_group(row, meta) if by_group else None,
                     before=int(str(order)) if task == Task.LRLM and order is not None else None,
                     answer=_answer(row),
+                    turns=(str(row["query"])[:CHARS], *considered(_context(task, meta))),
                 )
             )
     return TaskSet(
@@ -117,14 +121,23 @@ def packaged() -> Path:
     return Path(found.submodule_search_locations[0]) / "model"
 
 
-def smaller(given: TaskSet, *, documents: int, questions: int, chars: int, seed: int) -> TaskSet:
-    """A part for a small machine: so many questions a split, what answers them, and random other documents.
+def smaller(given: TaskSet, *, documents: int, dev: int, train: int, chars: int, seed: int) -> TaskSet:
+    """A part for a small machine, drawn by seed: questions while there is room for what answers them, and other documents.
 
     Args:
+        documents: in all; at most half of them answer the dev questions.
+        dev, train: at most so many questions; the first few documents that answer each are kept.
         chars: of a query amid a conversation, from its end: an encoder cuts on the right, where what is asked stands.
     """
-    kept = [question for split in ("train", "dev") for question in given.asked(split, most=questions)]
-    wanted = {place for question in kept for place in question.relevant[:10]}
+    kept: list[Question] = []
+    wanted: set[int] = set()
+    for split, most, room in (("dev", dev, documents // 2), ("train", train, documents)):
+        asked = given.asked(split)
+        for question in random.Random(seed).sample(asked, min(most, len(asked))):  # noqa: S311 -- no secret
+            both = wanted.union(question.relevant[:KEPT_RIGHT])
+            if len(both) <= room:
+                kept.append(question)
+                wanted = both
     groups = {question.group for question in kept}
     rest = [
         place for place in range(len(given.texts))
@@ -133,16 +146,16 @@ def smaller(given: TaskSet, *, documents: int, questions: int, chars: int, seed:
     more = random.Random(seed).sample(rest, max(0, min(len(rest), documents - len(wanted))))  # noqa: S311 -- no secret
     places = sorted(wanted | set(more))
     new = {old: number for number, old in enumerate(places)}
-    return TaskSet(
-        name=given.name, task=given.task, texts=tuple(given.texts[place] for place in places),
+
+    def moved(question: Question) -> Question:
+        text = question.text[-chars:] if given.task is Task.CONVSEARCH else question.text
+        relevant = tuple(new[place] for place in question.relevant if place in new)
+        return replace(question, text=text, relevant=relevant)
+
+    return replace(
+        given, texts=tuple(given.texts[place] for place in places),
         groups=tuple(given.groups[place] for place in places), orders=tuple(given.orders[place] for place in places),
-        questions=tuple(
-            Question(
-                text=one.text[-chars:] if given.task is Task.CONVSEARCH else one.text, split=one.split, relevant=tuple(new[place] for place in one.relevant if place in new),
-                strong=one.strong, group=one.group, before=one.before, answer=one.answer,
-            )
-            for one in kept
-        ),
+        questions=tuple(map(moved, kept)),
     )  # fmt: skip
 
 
@@ -157,17 +170,22 @@ def _indexed(task: Task, row: dict[str, object], meta: dict[str, object]) -> str
 
 def _asked(task: Task, row: dict[str, object], meta: dict[str, object]) -> str:
     """The query; for a conversation the turns before it too, of which the nearest matter most and are kept."""
-    query = str(row["query"])
-    context = meta.get("context")
-    if task != Task.CONVSEARCH or not isinstance(context, Sequence):
+    query, context = str(row["query"]), _context(task, meta)
+    if not context:
         return query[:CHARS]
     turns = [query]
     for turn in reversed(context):
-        if sum(map(len, turns)) + len(str(turn)) > 600:
-            turns.insert(0, str(turn)[:200])
+        if sum(map(len, turns)) + len(turn) > 600:
+            turns.insert(0, turn[:200])
             break
-        turns.insert(0, str(turn))
+        turns.insert(0, turn)
     return "\n".join(turns)
+
+
+def _context(task: Task, meta: dict[str, object]) -> list[str]:
+    """The turns before the query, oldest first, where the task searches amid a conversation."""
+    context = meta.get("context")
+    return [str(turn) for turn in context] if task == Task.CONVSEARCH and isinstance(context, list) else []
 
 
 def _answer(row: dict[str, object]) -> str | None:

@@ -64,6 +64,9 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--workers", type=int, default=1, help="processes that embed and fit at once")
     parser.add_argument("--rows", type=int, help="train questions a set, at most; all where left out")
+    parser.add_argument(
+        "--by-turn", action="store_true", help="queries amid a conversation as recall embeds them, not joined"
+    )
     parser.add_argument("--t0", type=json.loads, default={}, help="other settings of T0, as JSON")
     parser.add_argument("--t1", type=json.loads, default={}, help="other settings of T1, as JSON")
     parser.add_argument(

@@ -60,6 +60,15 @@ class TrainableEncoder(nn.Module):
         self._tokenizer = load_tokenizer(self.folder)
         self._pad = int(getattr(self.model.config, "pad_token_id", None) or 0)
 
+    def lighten(self, *, layers: int) -> None:
+        """For a CPU: train the layers above so many alone, and without dropout; no gradient goes further down."""
+        for module in self.model.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+        stack = next(module for module in self.model.modules() if isinstance(module, nn.ModuleList))
+        self.model.requires_grad_(False)
+        stack[layers:].requires_grad_(True)
+
     def token_ids(self, texts: Sequence[str], *, prefix: str = "", max_tokens: int) -> list[list[int]]:
         """Each text's ids with its prefix, special tokens included, cut on the right to `max_tokens`."""
         self._tokenizer.enable_truncation(min(max_tokens, self.folder.positions or max_tokens))

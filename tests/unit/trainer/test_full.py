@@ -66,11 +66,6 @@ def rows_of(tasks: Sequence[Task] = (Task.QA, Task.TOOL), *, each: int = 12) -> 
     return rows
 
 
-def _without_dropout(module: torch.nn.Module) -> None:
-    if isinstance(module, torch.nn.Dropout):
-        module.p = 0.0
-
-
 def settings_for(steps: int, *, cached: bool = False, every: int = 100, anchor: float = 0.1) -> FullSettings:
     """A small training."""
     return FullSettings(
@@ -82,7 +77,7 @@ def settings_for(steps: int, *, cached: bool = False, every: int = 100, anchor: 
 def test_it_learns_all_tasks_at_once(base: Path) -> None:
     """Its ranking of what it learnt from must get better, in each task."""
     encoder, seen = TrainableEncoder(base), list[Progress]()
-    encoder.model.apply(_without_dropout)
+    encoder.lighten(layers=0)
     before = ranking_figures(encoder, rows_of(), table=TABLE)
     settings = settings_for(40, anchor=0.0)
     settings = replace(settings, loop=replace(settings.loop, learning_rate=3e-3))
@@ -91,6 +86,19 @@ def test_it_learns_all_tasks_at_once(base: Path) -> None:
     assert set(after) == {"qa", "tool"} == set(seen[-1].losses)
     assert all(after[task] > before[task] + 0.1 for task in after), (before, after)
     assert "left" in str(seen[-1])
+
+
+def test_a_light_training_draws_no_dropout_and_leaves_the_lower_part(base: Path) -> None:
+    """It is for a CPU: both cost time in every step, and the first noise too."""
+    encoder = TrainableEncoder(base)
+    encoder.lighten(layers=1)
+    ids = encoder.token_ids(["here the tea"], max_tokens=24)
+    before = encoder.train().state()
+    assert torch.equal(encoder(ids), encoder(ids))
+    fit_full(encoder, rows_of(), settings=settings_for(2))
+    changed = {name for name, value in encoder.state().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("encoder.layer.1.") for name in changed), changed
 
 
 def test_a_killed_training_ends_in_the_same_weights(base: Path, tmp_path: Path) -> None:
