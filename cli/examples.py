@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +18,10 @@ from memsdk.cli.options import (
     store_options,
     text_or_stdin,
 )
-from memsdk.cli.output import note, one_line, print_json, print_json_lines, print_table, style
+from memsdk.cli.output import note, one_line, print_erased, print_json, print_page, print_table, style
+
+if TYPE_CHECKING:
+    from memsdk import Record
 
 LIMIT = 50
 SHARED = "Say that all users are meant, where the store requires a --user."
@@ -132,13 +136,7 @@ def list_(
     """
     with store.open() as memory:
         records = memory.examples.list(task=task, user_id=user_id, limit=limit, after=after)
-    if as_json:
-        print_json_lines(records)
-        return
-    rows = [[str(record.id), record.name or "", record.text] for record in records]
-    print_table(["id", "task", "example"], rows)
-    if len(records) == limit:
-        note(f"there may be more: --after {records[-1].id}")
+    print_page(records, _print_examples, limit=limit, as_json=as_json, none="no examples")
 
 
 @examples_command.command("recall")
@@ -222,7 +220,9 @@ def remove(*, store: StoreChoice, ids: tuple[str, ...], as_json: bool) -> None:
     """
     with store.open() as memory:
         receipt = memory.examples.remove(list(ids))
-    if as_json:
-        print_json(receipt)
-    else:
-        click.echo(f"erased {receipt.records:,} example{'' if receipt.records == 1 else 's'}")
+    print_erased(receipt, what="example", as_json=as_json)
+
+
+def _print_examples(records: list[Record]) -> None:
+    rows = [[str(record.id), record.name or "", record.text] for record in records]
+    print_table(["id", "task", "example"], rows)

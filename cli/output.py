@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ import click
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from memsdk import Forgotten, Record
 
 GAP = "  "
 NARROWEST = 24  # a last column with less room than this goes onto a line of its own
@@ -64,6 +66,34 @@ def print_table(
         indent = " " * (sum(widths[:-1]) + len(GAP) * (len(widths) - 1))
         for line in rest:
             click.echo(indent + line)
+
+
+def print_page(
+    records: list[Record], show: Callable[[list[Record]], None], *, limit: int, as_json: bool, none: str
+) -> None:
+    """A page of records, and how to go on where there may be more.
+
+    Args:
+        show: prints them as a table.
+        none: what is said where there is nothing.
+    """
+    if as_json:
+        print_json_lines(records)
+        return
+    if not records:
+        note(none)
+        return
+    show(records)
+    if len(records) == limit:
+        note(f"there may be more: --after {records[-1].id}")
+
+
+def print_erased(receipt: Forgotten, *, what: str, as_json: bool) -> None:
+    """How many of them were erased."""
+    if as_json:
+        print_json(receipt)
+    else:
+        click.echo(f"erased {receipt.records:,} {what}{'' if receipt.records == 1 else 's'}")
 
 
 def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:

@@ -16,7 +16,7 @@ from memsdk.cli.options import (
     scope_options,
     store_options,
 )
-from memsdk.cli.output import note, print_json, print_json_lines, print_pairs, print_table, when
+from memsdk.cli.output import note, print_json, print_json_lines, print_page, print_pairs, print_table, when
 
 if TYPE_CHECKING:
     from memsdk import Record, Session
@@ -55,15 +55,7 @@ def list_command(
         records = memory.list(
             user_id=user_id, agent_id=agent_id, session_id=session_id, kinds=kinds, filters=filters, limit=limit, after=after
         )  # fmt: skip
-    if as_json:
-        print_json_lines(records)
-        return
-    if not records:
-        note("no records")
-        return
-    _print_records(records)
-    if len(records) == limit:
-        note(f"there may be more: --after {records[-1].id}")
+    print_page(records, _print_records, limit=limit, as_json=as_json, none="no records")
 
 
 @click.command(short_help="Show one record.")

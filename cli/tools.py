@@ -20,7 +20,16 @@ from memsdk.cli.options import (
     store_options,
     text_or_stdin,
 )
-from memsdk.cli.output import note, print_indented, print_json, print_json_lines, print_table, style
+from memsdk.cli.output import (
+    note,
+    print_erased,
+    print_indented,
+    print_json,
+    print_json_lines,
+    print_page,
+    print_table,
+    style,
+)
 from memsdk.errors import IngestError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -163,12 +172,7 @@ def list_(
     """
     with store.open() as memory:
         records = memory.tools.list(source=source, user_id=user_id, limit=limit, after=after)
-    if as_json:
-        print_json_lines(records)
-        return
-    print_table(["id", "source", "tool", "what it does"], [_row(record) for record in records])
-    if len(records) == limit:
-        note(f"there may be more: --after {records[-1].id}")
+    print_page(records, _print_tools, limit=limit, as_json=as_json, none="no tools")
 
 
 @tools_command.command("recall")
@@ -255,14 +259,12 @@ def remove(
         raise click.UsageError("give a TOOL (its id or name), or --source")
     with store.open() as memory:
         receipt = memory.tools.remove(tool, source=source, user_id=user_id, agent_id=agent_id)
-    if as_json:
-        print_json(receipt)
-    else:
-        click.echo(f"erased {receipt.records:,} tool{'' if receipt.records == 1 else 's'}")
+    print_erased(receipt, what="tool", as_json=as_json)
 
 
-def _row(record: Record) -> list[str]:
-    return [str(record.id), record.title or "", record.name or "", record.text]
+def _print_tools(records: list[Record]) -> None:
+    rows = [[str(record.id), record.title or "", record.name or "", record.text] for record in records]
+    print_table(["id", "source", "tool", "what it does"], rows)
 
 
 def _written(found: ToolRecall, dialect: str) -> list[dict[str, object]]:
