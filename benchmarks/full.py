@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TOKENS = 256  # the packaged model's longest text
 PART_BYTES = 15 * 2**20
 SMALL: Mapping[str, object] = {
-    "steps": 240, "batch": 32, "group": 2, "rate": 1e-4, "anchor": 0.0, "minutes": 25.0, "merges": [0.6, 1.0],
+    "steps": 320, "batch": 32, "group": 2, "rate": 1e-4, "anchor": 0.0, "minutes": 25.0, "merges": [0.8, 1.0],
 }  # fmt: skip
 """Defaults for two cores: one hard negative, a higher rate, no second forward pass for an anchor."""
 SMALL_GUARD = 6
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser.add_argument("--sets", nargs="+", default=list(NAMES), choices=NAMES)
     parser.add_argument("--seeds", type=int, default=3, help="at most; fewer where the time is short")
     parser.add_argument("--epochs", type=float, default=3.0)
-    parser.add_argument("--steps", type=int, help="instead of epochs; with --small 240")
+    parser.add_argument("--steps", type=int, help="instead of epochs; with --small 320")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--group", type=int, default=6, help="candidates of a query in a batch")
     parser.add_argument("--rate", type=float, default=5e-5)
