@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TOKENS = 256  # the packaged model's longest text
 PART_BYTES = 15 * 2**20
 SMALL: Mapping[str, object] = {
-    "steps": 320, "batch": 32, "group": 2, "rate": 1e-4, "anchor": 0.0, "minutes": 25.0, "merges": [0.8, 1.0],
+    "steps": 320, "batch": 32, "group": 2, "rate": 1e-4, "anchor": 0.0, "minutes": 25.0, "merges": [0.8],
 }  # fmt: skip
 """Defaults for two cores: one hard negative, a higher rate, no second forward pass for an anchor."""
 SMALL_GUARD = 6
