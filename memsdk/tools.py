@@ -127,10 +127,12 @@ class ToolShelf:
             source=inputs.clean_id(source, what="source"),
             metadata=inputs.clean_metadata(metadata, tags=tags),
         )
-        ahead = None
-        if wait and not requests and isinstance(tools, builtins.list) and (few := len(tools) // AHEAD):
-            ahead = self._shelf.parts.writer.embed_ahead(drafts_of(read_tools(tools[:few])))
-        drafts = drafts_of(read_tools(tools), requests=requests)
+        first: builtins.list[Tool] = []
+        if wait and not requests and isinstance(tools, builtins.list):
+            few = len(tools) // AHEAD
+            first, tools = read_tools(tools[:few]), tools[few:]
+        ahead = self._shelf.parts.writer.embed_ahead(drafts_of(first)) if first else None
+        drafts = drafts_of([*first, *read_tools(tools)], requests=requests)
         return [item.record for item in self._shelf.add(drafts, wait=wait, ahead=ahead)]
 
     def sync(

@@ -68,9 +68,8 @@ class OnnxBert:
         threads = self._threads or _default_threads()
         if len(batches) < MANY or threads == 1 or _is_forked:
             return [self.encode(ids, modes=modes) for ids in batches]
-        whole = (
-            len(batches) - threads
-        )  # each thread's last one comes in pieces, so that none waits long for the others
+        # each thread's last one comes in pieces, so that none waits long for the others
+        whole = len(batches) - threads
         pieces = [
             (number, rows)
             for number, batch in enumerate(batches)

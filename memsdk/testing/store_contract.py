@@ -13,6 +13,7 @@ from memsdk import filters
 from memsdk.errors import InvalidInputError, NotFoundError
 from memsdk.models import Draft, Kind, Scope, Task
 from memsdk.ports import Change, RecordFilter, Store
+from memsdk.remembering import changes_of
 from memsdk.testing.forgetting_contract import ForgettingContract
 from memsdk.testing.store_drafts import (
     EVERYTHING,
@@ -20,7 +21,6 @@ from memsdk.testing.store_drafts import (
     START,
     OnStore,
     SetClock,
-    changes_of,
     fact,
     index_all,
     revise,

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from memsdk.models import Document, Draft, Kind, Record, Scope, Task
-from memsdk.ports import Change, Clock, EmbedderSpec, RecallEntry, RecordFilter, Store, Written
+from memsdk.ports import Clock, EmbedderSpec, RecallEntry, RecordFilter, Store, Written
 
 EVERYTHING = RecordFilter()
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,11 +74,6 @@ def entry(
         kinds=(Kind.MEMORY,), k=5,
         candidates=tuple((id_, rank, 1 / rank, {"dense": 0.5}) for rank, id_ in enumerate(shown, 1)),
     )  # fmt: skip
-
-
-def changes_of(written: Sequence[Written]) -> list[Change]:
-    """The outbox entries of what was written."""
-    return [Change(one.seq, one.record.id) for one in written if one.seq is not None]
 
 
 def index_all(store: Store, *, generation: str = "g1") -> None:
