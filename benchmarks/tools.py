@@ -24,7 +24,7 @@ from benchmarks.slices import Beside, beside_encoder
 from memsdk import Kind, Memory, Record, Task
 from memsdk.embedding.lexical import Bm25Encoder
 from memsdk.ranking import DEFAULT_WEIGHTS, Weights
-from memsdk.shelf_texts import tool_line, tool_words
+from memsdk.shelf_texts import tool_texts
 
 K = 5
 DATA = Path(__file__).parents[2] / "shared" / "data" / "tool"
@@ -130,7 +130,9 @@ def shared_words(request: str, tools: Sequence[Record]) -> float:
     """The share of the request's stemmed words that the tools' own texts hold, 0 to 1."""
     encoder = Bm25Encoder()
     asked = set(encoder.encode_query(request).indices)
-    (said,) = encoder.encode_keys(["\n".join(map(tool_words, tools))], average_length=25, b=0.75)
+    (said,) = encoder.encode_keys(
+        ["\n".join(tool_texts(tool).words for tool in tools)], average_length=25, b=0.75
+    )
     return len(asked & set(said.indices)) / max(1, len(asked))
 
 
@@ -162,7 +164,7 @@ def tool_lines(tools: Sequence[Mapping[str, object]]) -> list[str]:
         tempfile.TemporaryDirectory() as folder,
         Memory.open(folder, embedder="hashing", index="exact") as memory,
     ):
-        return list(map(tool_line, memory.tools.add(tools)))
+        return [tool_texts(tool).line for tool in memory.tools.add(tools)]
 
 
 def renamed(schema: Mapping[str, object], number: int) -> dict[str, object]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from memsdk.models import Kind, Record
-from memsdk.shelf_texts import example_line, tool_line, tool_parameters, tool_requests, tool_words
+from memsdk.shelf_texts import example_line, tool_texts
 
-COMPOSITION = "4"
+COMPOSITION = "5"
 """Part of every fingerprint: change it with anything below that changes what is indexed."""
 
 CONTEXT = {-2: 0.3, -1: 0.6, 1: 0.4, 2: 0.2}
@@ -109,13 +109,14 @@ def _heard(record: Record, turns: Sequence[Record]) -> Sequence[Record]:
 
 def _compose_tool(record: Record) -> Composed:
     """A tool: its words, what is said of its parameters at a tenth, and its example requests as vectors of their own."""
-    texts = [(tool_words(record), 0.9), (tool_parameters(record), 0.1)]
+    texts = tool_texts(record)
+    weighed = [(texts.words, 0.9), (texts.parameters, 0.1)]
     return Composed(
-        line=tool_line(record),
-        also=tuple(tool_requests(record)),
+        line=texts.line,
+        also=texts.requests,
         lexical=tuple(
             LexicalText(text=text, average_length=25, b=0.75, weight=weight)
-            for text, weight in texts
+            for text, weight in weighed
             if text.strip()
         ),
     )

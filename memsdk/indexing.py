@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from memsdk.beside import beside
+from memsdk.beside import beside, helping, wait_for
 from memsdk.errors import IndexingError
 from memsdk.forking import renew_in_child
 from memsdk.garbage import no_full_collection
@@ -118,7 +118,7 @@ class Indexer:
             after: what the encoder is busy with.
         """
         made = Pipeline(begin=self._begin, finish=self._finish, release=self._outbox.release, after=after)
-        with no_full_collection(), made as pipeline:
+        with no_full_collection(), helping(), made as pipeline:
             yield pipeline
 
     def embed_ahead(self, drafts: Sequence[Draft]) -> Future[None]:
@@ -135,7 +135,8 @@ class Indexer:
         changes = self._outbox.claim(owner=self._owner(), limit=limit, regain=regain)
         if changes:
             try:
-                self._finish(self._begin(changes, None))
+                with helping():
+                    self._finish(self._begin(changes, None))
             except BaseException:
                 self._outbox.release(changes)
                 raise
@@ -212,7 +213,7 @@ class Indexer:
         gone = [state.id for state, count in counted if count < state.points or not (count or state.points)]
         reach("index-update")
         if gone:
-            prepared.encoded.result()  # nothing is taken away before what replaces it is there
+            wait_for(prepared.encoded)  # nothing is taken away before what replaces it is there
             for collection in serving.collections:
                 self._index.delete(collection, gone)
         if len(states) <= FEW:
@@ -229,7 +230,7 @@ class Indexer:
                     for places, points in slices
                 }
                 for each in sending:
-                    each.result()
+                    wait_for(each)
                 reach("index-updated")
                 sent([place for places in sending.values() for place in places])
         return prepared.counts

@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 import numpy as np
 from pydantic import JsonValue
 
-from memsdk.beside import beside
+from memsdk.beside import beside, wait_for
 from memsdk.composing import Composed, compose
 from memsdk.forking import renew_in_child
 from memsdk.models import TASK_OF, Draft, Kind, Point, Record, Side, SparseVector, Task
@@ -227,10 +227,12 @@ class PointBuilder:
     def warm(self, drafts: Sequence[Draft]) -> None:
         """Embed the drafts' own lines, as they will read unless midnight falls before they are stored."""
         now = datetime.now(UTC)
-        for draft in drafts:
-            composed = compose(_as_record(draft, now=now))
-            parts = [part for line in (composed.line, *composed.also) for part in self._cut(line)]
-            self._lines.embed(parts, embedder=self._embedder, task=TASK_OF[draft.kind])
+        lines = [
+            (TASK_OF[draft.kind], part)
+            for draft in drafts
+            for part in self._parts(compose(_as_record(draft, now=now)))
+        ]
+        self._embedded(lines)
 
     def _sparse(self, composed: Sequence[Composed]) -> list[SparseVector]:
         """One lexical vector each: the weighted sum of its texts' BM25 vectors."""
@@ -242,9 +244,12 @@ class PointBuilder:
         for (length, b), entries in alike.items():
             encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length, b=b)
             for (number, weight, _), vector in zip(entries, encoded, strict=True):
-                total = sums[number]
-                for index, value in zip(vector.indices, vector.values, strict=True):
-                    total[index] = total.get(index, 0.0) + weight * value
+                total, weighed = sums[number], [weight * value for value in vector.values]
+                if not total:
+                    sums[number] = dict(zip(vector.indices, weighed, strict=True))
+                    continue
+                for index, value in zip(vector.indices, weighed, strict=True):
+                    total[index] = total.get(index, 0.0) + value
         return [SparseVector(list(total), list(total.values())) for total in sums]
 
     def _plan(self, state: Indexable) -> list[_Planned]:
@@ -257,13 +262,17 @@ class PointBuilder:
                 _Planned(
                     record=revision,
                     composed=composed,
-                    parts=tuple(part for line in (composed.line, *composed.also) for part in self._cut(line)),
+                    parts=self._parts(composed),
                     until=later,
                     previous=previous,
                     stamp=state.seq,
                 )
             )
         return plans
+
+    def _parts(self, composed: Composed) -> tuple[str, ...]:
+        """All that a revision is found by, in parts that the embedder can take whole."""
+        return tuple(part for line in (composed.line, *composed.also) for part in self._cut(line))
 
     def _cut(self, line: str) -> tuple[str, ...]:
         """The line in parts that the embedder can take whole, its task prefix included."""
@@ -311,7 +320,7 @@ class Prepared:
         """
         for stretch in self._stretches:
             if stretch.places:
-                stretch.done.result()
+                wait_for(stretch.done)
                 yield self._slices(stretch, most)
 
     def points(self) -> list[list[Point]]:

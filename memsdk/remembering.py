@@ -119,13 +119,12 @@ def slices(drafts: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 def changes_of(written: Sequence[Written]) -> list[Change]:
     """The outbox entries of what was written."""
-    return [
-        Change(
-            item.seq, item.record.id, _state_of(item.record, item.seq) if item.outcome == "added" else None
-        )
-        for item in written
-        if item.seq is not None
-    ]
+    return [_change(item, seq=item.seq) for item in written if item.seq is not None]
+
+
+def _change(item: Written, *, seq: int) -> Change:
+    is_new = item.outcome == "added"
+    return Change(seq, item.record.id, _state_of(item.record, seq) if is_new else None, is_first=is_new)
 
 
 def _state_of(record: Record, seq: int) -> Indexable | None:

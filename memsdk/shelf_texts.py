@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from memsdk.fewshot import shot_of
 from memsdk.models import Record
 from memsdk.toolformats.tool import Fields, properties_of, words_of
 
 
-def tool_line(record: Record) -> str:
-    """A tool's name in words, its description, and its parameters' names in words: `get user name: ...`."""
-    names = ", ".join(words for name, _ in _properties(record) if (words := words_of(name)))
+class ToolTexts(NamedTuple):
+    """What a tool is found by.
+
+    Attributes:
+        line: its name in words, its description, and its parameters' names in words: `get user name: ...`.
+        words: its line, its name and server as they are written, its example requests.
+        parameters: what is said of its parameters.
+        requests: what users ask when they need it, as `tools.add(requests=...)` was told.
+    """
+
+    line: str
+    words: str
+    parameters: str
+    requests: tuple[str, ...]
+
+
+def tool_texts(record: Record) -> ToolTexts:
+    """What a tool is found by."""
+    properties = _properties(record)
+    names = ", ".join(words for name, _ in properties if (words := words_of(name)))
     head = f"{words_of(record.name or '') or record.name}: {record.text}"
-    return f"{head}\n{names}" if names else head
-
-
-def tool_words(record: Record) -> str:
-    """What a tool is found by word by: its line, its name and server as they are written, its example requests."""
-    return "\n".join([record.name or "", record.title or "", tool_line(record), *tool_requests(record)])
-
-
-def tool_parameters(record: Record) -> str:
-    """What is said of a tool's parameters."""
-    return "\n".join(description for _, description in _properties(record) if description)
+    line = f"{head}\n{names}" if names else head
+    asked = record.data.get("requests")
+    requests = tuple(text for text in asked if isinstance(text, str)) if isinstance(asked, list) else ()
+    return ToolTexts(
+        line=line,
+        words="\n".join([record.name or "", record.title or "", line, *requests]),
+        parameters="\n".join(description for _, description in properties if description),
+        requests=requests,
+    )
 
 
 def tool_signature(record: Record) -> str:
@@ -34,12 +51,6 @@ def tool_signature(record: Record) -> str:
     listed = ", ".join(name if name in needed else f"{name}?" for name in names)
     server = f" [{record.title}]" if record.title else ""
     return f"{record.name}({listed}){server}: {record.text}"
-
-
-def tool_requests(record: Record) -> list[str]:
-    """What users ask when they need the tool, as `tools.add(requests=...)` was told."""
-    requests = record.data.get("requests")
-    return [text for text in requests if isinstance(text, str)] if isinstance(requests, list) else []
 
 
 def example_line(record: Record) -> str:

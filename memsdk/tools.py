@@ -28,7 +28,7 @@ PAGE = 1_000
 POOL, FEWEST = 4, 20
 """How many hits are looked at, in times k and at least, so that near-twins can be passed over."""
 
-AHEAD = 40
+AHEAD = 25
 """The first of so many tools in a list are embedded while the others are read and checked, which takes about as long."""
 
 DIVERSIFY, TWINS = 0.5, 8

@@ -5,6 +5,9 @@ Vectors are little-endian float32 bytes, ids their 16 bytes; payloads come back 
 
 from __future__ import annotations
 
+import math
+import sys
+from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -69,15 +72,18 @@ def dense_bytes(vector: Vector, *, name: str) -> bytes:
 
 def sparse_bytes(vector: SparseVector, *, name: str) -> list[bytes]:
     """Uint32 and float32 bytes of a lexical vector."""
-    values = np.asarray(vector.values, dtype="<f4")
-    if len(values) != len(vector.indices) or not np.isfinite(values).all():
+    values = array("f", vector.values)
+    if len(values) != len(vector.indices) or not all(map(math.isfinite, values)):
         raise IndexingError(f"the lexical vector {name!r} needs as many finite weights as indices")
     try:
-        indices = np.array(vector.indices, dtype="<u4")
-    except (OverflowError, ValueError, TypeError) as error:
+        indices = array("I", vector.indices)
+    except (OverflowError, TypeError) as error:
         raise IndexingError(f"the lexical vector {name!r} has an index that is no 32-bit number") from error
     if len(set(vector.indices)) != len(vector.indices):
         raise IndexingError(f"the lexical vector {name!r} names an index twice; sum its weights")
+    if sys.byteorder == "big":
+        indices.byteswap()
+        values.byteswap()
     return [indices.tobytes(), values.tobytes()]
 
 

@@ -49,7 +49,9 @@ class Indexable:
     revisions: tuple[Record, ...]  # oldest first; empty where the record is gone
     before: tuple[Record, ...] = ()  # the turns before it in its session, oldest first
     after: tuple[Record, ...] = ()
-    points: int = 0  # how many points it had when last indexed
+    points: int = (
+        1  # how many points it had when last indexed; before that 1, as nearly every record then has
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Change:
     record: UUID
     state: Indexable | None = field(default=None, compare=False, repr=False)
     """What is to be indexed, where who made the entry knows it: then it is not read again."""
+    is_first: bool = field(default=False, compare=False, repr=False)
+    """Whether the record came with it, so that there is none before it."""
 
 
 class Records(Protocol):

@@ -290,7 +290,7 @@ def _turns_before(batch: _Batch, fresh: Sequence[Record]) -> list[UUID]:
 def record_row(
     record: Record, content: bytes, external: bytes | None, *, text_id: int, seq: int
 ) -> dict[str, SqlValue]:
-    """A row of `records` that has no points yet, as `INSERT` takes it."""
+    """A row of `records` as `INSERT` takes it."""
     return {
         "id": record.id.hex, "kind": record.kind.value, "user_id": record.user_id, "agent_id": record.agent_id,
         "session_id": record.session_id, "role": record.role, "position": record.position,
@@ -299,7 +299,7 @@ def record_row(
         "last_seen_at": to_micros(record.last_seen_at), "occurred_at": to_micros(record.occurred_at),
         "created_at": to_micros(record.created_at), "updated_at": to_micros(record.updated_at),
         "expires_at": _micros(record.expires_at), "superseded_at": _micros(record.superseded_at),
-        "superseded_by": _hex(record.superseded_by), "index_seq": seq, "points": 0,
+        "superseded_by": _hex(record.superseded_by), "index_seq": seq, "points": 1,
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from typing import cast
@@ -32,6 +33,13 @@ _MARK = Statement(
     .where(outbox.c.record_id == sa.bindparam("marked"), outbox.c.seq <= sa.bindparam("state_seq"),
            outbox.c.state == PENDING, sa.or_(outbox.c.owner.is_(None), outbox.c.seq == sa.bindparam("own")))
     .values(state=APPLIED, owner=sa.null(), generation=sa.bindparam("by"), applied_at=sa.bindparam("at"))
+)  # fmt: skip
+_MARK_FIRST = Statement(
+    sa.update(outbox)
+    .where(outbox.c.seq.in_(sa.select(sa.func.json_each(sa.bindparam("seqs")).table_valued("value").c.value)),
+           outbox.c.state == PENDING, sa.exists().where(records.c.id == outbox.c.record_id, records.c.index_seq == outbox.c.seq))
+    .values(state=APPLIED, owner=sa.null(), generation=sa.bindparam("by"), applied_at=sa.bindparam("at"))
+    .returning(outbox.c.seq)
 )  # fmt: skip
 _POINTS = Statement(
     sa.update(records).where(records.c.id == sa.bindparam("indexed")).values(points=sa.bindparam("parts"))
@@ -89,23 +97,28 @@ class SqlOutbox:
         if not changes:
             return []
         with self._database.write(durable=False) as connection:
-            current = _current_seqs(connection, [change.record for change in changes])
+            now = time.monotonic()
+            marked = _mark_first(connection, changes, states, generation=generation, at=now)
+            current = _current_seqs(
+                connection, [change.record for change in changes if change.seq not in marked]
+            )
             again: list[Change] = []
             marks: list[dict[str, SqlValue]] = []
             counts: list[dict[str, SqlValue]] = []
             for change, state, parts in zip(changes, states, points, strict=True):
-                if current.get(change.record) != (state.seq if state.revisions else None):
-                    again.append(change)
-                    continue
-                marks.append(
-                    {
-                        "marked": change.record.hex,
-                        "own": change.seq,
-                        "state_seq": state.seq,
-                        "by": generation,
-                        "at": time.monotonic(),
-                    }
-                )
+                if change.seq not in marked:
+                    if current.get(change.record) != (state.seq if state.revisions else None):
+                        again.append(change)
+                        continue
+                    marks.append(
+                        {
+                            "marked": change.record.hex,
+                            "own": change.seq,
+                            "state_seq": state.seq,
+                            "by": generation,
+                            "at": now,
+                        }
+                    )
                 if state.revisions and parts != state.points:
                     counts.append({"indexed": change.record.hex, "parts": parts})
             if marks:
@@ -209,6 +222,28 @@ class SqlOutbox:
 def last_seq(connection: Connection) -> int:
     """The highest outbox entry ever made."""
     return int(connection.execute(sa.select(counters.c.value).where(counters.c.name == "seq")).scalar_one())
+
+
+def _mark_first(
+    connection: Connection,
+    changes: Sequence[Change],
+    states: Sequence[Indexable],
+    *,
+    generation: str,
+    at: float,
+) -> set[int]:
+    """Note in one statement all entries that their records came with, where nothing has touched the records since."""
+    seqs = [
+        change.seq
+        for change, state in zip(changes, states, strict=True)
+        if change.is_first and state.seq == change.seq
+    ]
+    if not seqs:
+        return set()
+    return {
+        cast("int", seq)
+        for (seq,) in _MARK_FIRST.run(connection, {"seqs": json.dumps(seqs), "by": generation, "at": at})
+    }
 
 
 def _current_seqs(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, int]:

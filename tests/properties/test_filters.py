@@ -16,9 +16,10 @@ from memsdk import Memory
 from memsdk.filters import matches, parse
 from memsdk.payloads import filterable
 
-NAMES = st.sampled_from(["a", "b", "c.d", "role", "kind", "missing"])
+NAMES = st.sampled_from(["a", "b", "c.d", "role", "kind", "occurred_at", "created_at", "missing"])
+THEN = "2026-01-01T08:00:00+00:00"
 SCALARS = st.one_of(
-    st.sampled_from(["x", "y", "", "2026-01-01", "2026-01-01T10:00:00+02:00", "20260101", "memory", "{}", "1"]),
+    st.sampled_from(["x", "y", "", "2026-01-01", THEN, "2026-01-01T10:00:00+02:00", "20260101", "memory", "{}", "1"]),
     st.integers(-3, 3), st.sampled_from([0.5, 1.0, -0.0, 2**53, 2**53 + 1, 1e300]), st.booleans(), st.none(),
 )  # fmt: skip
 TIMES = st.sampled_from([date(2026, 1, 1), datetime(2026, 1, 1, 8), "2026-01-01"])  # noqa: DTZ001 -- a naive one too
@@ -63,11 +64,19 @@ def memory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         synchronous="NORMAL",
     ) as memory:
         for number, metadata in enumerate(METADATA):
-            memory.remember(f"common word {number}", user_id="ana", metadata=metadata)
+            memory.remember(
+                f"common word {number}",
+                user_id="ana",
+                metadata=metadata,
+                occurred_at=THEN if number % 2 else None,
+            )
         memory.remember([{"role": "user", "content": "common word said"}], user_id="ana", metadata={"a": 1})
         yield memory
 
 
+@example(filters={"occurred_at": THEN})
+@example(filters={"$not": {"occurred_at": "2026-01-01T10:00:00+02:00"}})  # the same moment, written otherwise
+@example(filters={"created_at": {"$gt": datetime(2026, 1, 1)}, "kind": {"$in": ["memory", True, 3]}})  # noqa: DTZ001
 @example(filters={"kind": "memory"})  # one of the records says otherwise of itself
 @settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(filters=FILTERS)
