@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,6 +59,17 @@ def wait_for(future: Future[Result]) -> Result:
         while (job := _helpers.next_job(until=future)) is not None:
             job.step()
     return future.result()
+
+
+class _Steps(Protocol):
+    """What can be helped with."""
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a step left to take."""
+
+    def step(self) -> bool:
+        """Take one."""
 
 
 class _Job(Generic[Item, Result]):
@@ -126,7 +137,7 @@ class _Helpers:
     def renew(self) -> None:
         """Nobody is here: as in a forked child, which has none of its parent's threads."""
         self._changed = threading.Condition()
-        self._jobs: list[_Job[object, object]] = []
+        self._jobs: list[_Steps] = []
         self._here: list[int] = []
 
     @contextmanager
@@ -160,7 +171,7 @@ class _Helpers:
                 if job in self._jobs:
                     self._jobs.remove(job)
 
-    def next_job(self, *, until: Future[Result]) -> _Job[object, object] | None:
+    def next_job(self, *, until: Future[Result]) -> _Steps | None:
         """A job with something left to do, once there is one; None once the future is done."""
         with self._changed:
             while not until.done():

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
 from itertools import pairwise
 
 from memsdk.models import Kind, Record
@@ -150,9 +152,14 @@ def turn_line(record: Record) -> str:
     """
     speaker = record.name or record.role or ""
     dated = bool(speaker) or record.occurred_at != record.created_at
-    day = f"({record.occurred_at.day} {record.occurred_at:%B %Y})" if dated else ""
+    day = _day(record.occurred_at.date()) if dated else ""
     who = " ".join(part for part in (speaker, day) if part)
     return f"{who}: {said(record)}" if who else said(record)
+
+
+@lru_cache(maxsize=1_024)
+def _day(date: date) -> str:
+    return f"({date.day} {date:%B %Y})"
 
 
 def said(record: Record) -> str:

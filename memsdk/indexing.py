@@ -273,10 +273,11 @@ class Indexer:
 
     def _states(self, changes: Sequence[Change]) -> list[Indexable]:
         """What to index, a value a record: read, where its last change does not bring it."""
-        known = {change.record: change.state for change in changes}
-        unread = [record for record, state in known.items() if state is None]
-        read = iter(self._outbox.read(unread, neighbours=self._neighbours) if unread else ())
-        return [next(read) if state is None else state for state in known.values()]
+        brought = {change.record: change.state for change in changes}
+        unread = [record for record, state in brought.items() if state is None or _is_turn(state)]
+        turns = {record: state for record in unread if (state := brought[record]) is not None}
+        read = iter(self._outbox.read(unread, neighbours=self._neighbours, known=turns) if unread else ())
+        return [next(read) if state is None or _is_turn(state) else state for state in brought.values()]
 
     def _finish(self, begun: _Begun) -> None:
         """Send what `begin` read, and note that the index has it."""
@@ -303,3 +304,9 @@ class Indexer:
             self._care.recover(generation=generation)
             self._recovered = generation
         return generation
+
+
+def _is_turn(state: Indexable) -> bool:
+    """Whether the turns beside it are indexed with it."""
+    record = state.revisions[-1]
+    return record.kind is Kind.MEMORY and record.session_id is not None

@@ -85,6 +85,8 @@ def narrow(reach: tuple[str | None, ...] | None, user_id: str) -> tuple[str | No
 def clean_metadata(value: object, *, tags: object = None) -> dict[str, JsonValue]:
     """JSON metadata, with the tags in it as `tags`. Datetimes become ISO 8601 text, tuples lists."""
     if value is None:
+        if tags is None:
+            return {}
         value = {}
     if not isinstance(value, Mapping):
         raise InvalidInputError(

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SkipValidation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Metadata = Mapping[str, JsonValue]
 """What a caller files with a record: JSON values under string keys."""
+
+_Checked = Annotated[JsonValue, SkipValidation]
+"""JSON that was checked when it was written: checking it again was three quarters of what making a tool's record costs."""
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 """The end of validity of what neither expires nor was superseded."""
@@ -80,8 +83,8 @@ class Record(_Frozen):
     id: UUID
     kind: Kind
     text: str
-    metadata: dict[str, JsonValue] = Field(default_factory=dict)
-    data: dict[str, JsonValue] = Field(
+    metadata: dict[str, _Checked] = Field(default_factory=dict)
+    data: dict[str, _Checked] = Field(
         default_factory=dict
     )  # what a shelf keeps beside the text; not filtered on
     user_id: str | None = None

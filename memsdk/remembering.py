@@ -10,7 +10,7 @@ from uuid import UUID
 
 from memsdk.background import Background
 from memsdk.indexing import Indexer
-from memsdk.models import Draft, Kind, Metadata, Record
+from memsdk.models import Draft, Metadata
 from memsdk.ports import Change, Indexable, Owner, RecordFilter, Records, Written
 from memsdk.testing.failpoints import reach
 
@@ -119,16 +119,14 @@ def slices(drafts: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 def changes_of(written: Sequence[Written]) -> list[Change]:
     """The outbox entries of what was written."""
-    return [_change(item, seq=item.seq) for item in written if item.seq is not None]
-
-
-def _change(item: Written, *, seq: int) -> Change:
-    is_new = item.outcome == "added"
-    return Change(seq, item.record.id, _state_of(item.record, seq) if is_new else None, is_first=is_new)
-
-
-def _state_of(record: Record, seq: int) -> Indexable | None:
-    """What a new record is indexed as; None for a turn, whose neighbours have to be read."""
-    if record.kind is Kind.MEMORY and record.session_id is not None:
-        return None
-    return Indexable(id=record.id, seq=seq, revisions=(record,))
+    return [
+        Change(
+            item.seq,
+            item.record.id,
+            Indexable(id=item.record.id, seq=item.seq, revisions=(item.record,))
+            if item.outcome == "added"
+            else None,
+        )
+        for item in written
+        if item.seq is not None
+    ]

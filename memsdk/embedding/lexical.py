@@ -101,8 +101,9 @@ def _check(text: str) -> None:
 
 def _once(indices: Sequence[int], values: Sequence[float]) -> SparseVector:
     """Each index once, in the engine's order, which is by index: two words can share a hash."""
-    weights = dict(zip(indices, values, strict=True))
-    if len(weights) < len(indices):
-        for index, value in zip(indices, values, strict=True):
-            weights[index] = max(value, weights[index])
+    if len(set(indices)) == len(indices):
+        return SparseVector(indices, values)
+    weights: dict[int, float] = {}
+    for index, value in zip(indices, values, strict=True):
+        weights[index] = max(value, weights.get(index, value))
     return SparseVector(list(weights), list(weights.values()))

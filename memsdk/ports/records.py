@@ -61,9 +61,7 @@ class Change:
     seq: int
     record: UUID
     state: Indexable | None = field(default=None, compare=False, repr=False)
-    """What is to be indexed, where who made the entry knows it: then it is not read again."""
-    is_first: bool = field(default=False, compare=False, repr=False)
-    """Whether the record came with it, so that there is none before it."""
+    """What is to be indexed of a record that came with this entry, but for its neighbours: it is not read again."""
 
 
 class Records(Protocol):

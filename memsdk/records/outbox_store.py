@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import cast
 from uuid import UUID
 
@@ -76,10 +77,16 @@ class SqlOutbox:
                 connection.execute(sa.update(outbox).where(outbox.c.seq.in_(seqs)).values(owner=owner))
         return changes
 
-    def read(self, records: Sequence[UUID], *, neighbours: int) -> list[Indexable]:
-        """The state to index, a value a record, in the order asked; read in one snapshot."""
+    def read(
+        self,
+        records: Sequence[UUID],
+        *,
+        neighbours: int,
+        known: Mapping[UUID, Indexable] = MappingProxyType({}),
+    ) -> list[Indexable]:
+        """The state to index, a value a record, in the order asked; read in one snapshot. See the port."""
         with self._database.read() as connection:
-            return read_states(connection, records, neighbours=neighbours)
+            return read_states(connection, records, neighbours=neighbours, known=known)
 
     def applied(
         self,
@@ -236,7 +243,7 @@ def _mark_first(
     seqs = [
         change.seq
         for change, state in zip(changes, states, strict=True)
-        if change.is_first and state.seq == change.seq
+        if change.state is not None and state.seq == change.seq
     ]
     if not seqs:
         return set()

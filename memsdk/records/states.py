@@ -31,10 +31,18 @@ _LAST_ENTRY = (
 )
 
 
-def read_states(connection: Connection, ids: Sequence[UUID], *, neighbours: int) -> list[Indexable]:
-    """A value a record, in the order asked; one without revisions where the record is gone."""
+def read_states(
+    connection: Connection, ids: Sequence[UUID], *, neighbours: int, known: Mapping[UUID, Indexable]
+) -> list[Indexable]:
+    """A value a record, in the order asked; one without revisions where the record is gone.
+
+    Args:
+        known: states without neighbours, which are taken as they are.
+    """
     wanted = list(dict.fromkeys(ids))
-    current, stamps = _current(connection, wanted)
+    current, stamps = _current(connection, [each for each in wanted if each not in known])
+    current |= {each: state.revisions[-1] for each, state in known.items()}
+    stamps |= {each: (state.seq, state.points) for each, state in known.items()}
     past = fetch_past(connection, wanted, current)
     around = _neighbours(connection, list(current.values()), count=neighbours) if neighbours else {}
     gone = _last_entries(connection, [each for each in wanted if each not in current])

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from pydantic import JsonValue
 from pydantic_core import from_json
@@ -25,6 +26,10 @@ _TYPES = {
     "bool": "boolean", "dict": "object", "hashmap": "object", "list": "array", "tuple": "array", "arraylist": "array",
 }  # fmt: skip
 _JSON_TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
+_INSTANCES = frozenset({"enum", "const", "default", "example", "examples"})
+"""Keywords whose values are no schemas."""
+_OTHER_TYPE = re.compile(rf'"type": "(?!(?:{"|".join(_JSON_TYPES)})")')
+"""Whether a schema as `json.dumps` writes it may name a type otherwise than JSON Schema does: most need no second look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,21 +83,31 @@ def clean_tool(tool: Tool) -> Tool:
     what = f"the tool {name!r:.60}"
     if tool.description.strip():
         clean_text(tool.description, what=f"{what}: its description", most=MAX_DESCRIPTION_CHARS)
-    parameters = clean_json(tool.parameters, what=what)
+    written = written_json(tool.parameters, what=what)
+    parameters: JsonValue = from_json(written)
     extra = clean_json(tool.extra, what=what) if tool.extra else {}
     assert isinstance(parameters, dict)
     assert isinstance(extra, dict)
+    schema = _object_schema(parameters, what=what, is_plain=_OTHER_TYPE.search(written) is None)
     return replace(
         tool,
         name=name,
         description=tool.description.strip(),
-        parameters=_object_schema(parameters, what=what),
+        parameters=schema,
         extra={dialect: fields for dialect, fields in extra.items() if isinstance(fields, dict)},
     )
 
 
 def clean_json(value: object, *, what: str, most: int = MAX_TOOL_BYTES) -> JsonValue:
     """The value as plain JSON of at most so many bytes. Raises InvalidInputError."""
+    cleaned: JsonValue = from_json(
+        written_json(value, what=what, most=most)
+    )  # a quarter of json.loads' time, or less
+    return cleaned
+
+
+def written_json(value: object, *, what: str, most: int = MAX_TOOL_BYTES) -> str:
+    """The value written as JSON of at most so many bytes. Raises InvalidInputError."""
     try:
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -102,10 +117,10 @@ def clean_json(value: object, *, what: str, most: int = MAX_TOOL_BYTES) -> JsonV
         raise InvalidInputError(
             f"{what} has {len(written.encode()):,} bytes as JSON, at most {most:,} can be taken"
         )
-    cleaned: JsonValue = from_json(written)  # a quarter of json.loads' time, or less
-    return cleaned
+    return written
 
 
+@lru_cache(maxsize=4_096)
 def words_of(identifier: str) -> str:
     """An identifier's words in lower case: `getUserName`, `get_user_name` and `get.UserName` are `get user name`."""
     return " ".join(word.lower() for word in _WORDS.findall(identifier))
@@ -130,8 +145,12 @@ def _collect(schema: Fields, prefix: str, found: list[tuple[str, str]], *, depth
         _collect(items if isinstance(items, dict) else fields, f"{prefix}{name}.", found, depth=depth + 1)
 
 
-def _object_schema(schema: dict[str, JsonValue], *, what: str) -> dict[str, JsonValue]:
-    """A JSON Schema of type object, its types by their JSON names; a bare mapping of parameters becomes one."""
+def _object_schema(schema: dict[str, JsonValue], *, what: str, is_plain: bool) -> dict[str, JsonValue]:
+    """A JSON Schema of type object, its types by their JSON names; a bare mapping of parameters becomes one.
+
+    Args:
+        is_plain: all types have these names already.
+    """
     if "properties" not in schema and not isinstance(schema.get("type"), str | list) and "$ref" not in schema:
         bare: dict[str, JsonValue] = {
             name: about for name, about in schema.items() if isinstance(about, dict)
@@ -144,7 +163,7 @@ def _object_schema(schema: dict[str, JsonValue], *, what: str) -> dict[str, Json
         raise InvalidInputError(
             f"{what}: its parameters' `properties` is {type(properties).__name__}, expected an object"
         )
-    named = _json_types(schema)
+    named = schema if is_plain else _json_types(schema)
     assert isinstance(named, dict)
     return {"type": "object", "properties": {}, **named} if "$ref" not in named else named
 
@@ -155,11 +174,10 @@ def _json_types(schema: JsonValue, *, is_properties: bool = False) -> JsonValue:
         return [_json_types(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    changed = {
-        key: value if key in ("enum", "const", "default", "example", "examples") and not is_properties
-        else _json_types(value, is_properties=key == "properties" and not is_properties)
-        for key, value in schema.items()
-    }  # fmt: skip
+    changed = dict(schema)
+    for key, value in schema.items():
+        if isinstance(value, dict | list) and (is_properties or key not in _INSTANCES):
+            changed[key] = _json_types(value, is_properties=key == "properties" and not is_properties)
     kind = changed.get("type")
     if isinstance(kind, str) and not is_properties and kind not in _JSON_TYPES:
         lowered = kind.lower()

@@ -12,9 +12,10 @@ from memsdk.records.outbox_store import SqlOutbox
 from memsdk.records.record_store import SqlRecords
 
 
+@pytest.mark.parametrize("session", [None, "s"])
 @pytest.mark.parametrize("overtaken_by", ["update", "forget"])
 def test_what_changed_between_its_write_and_its_indexing_is_indexed_as_it_is_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overtaken_by: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overtaken_by: str, session: str | None
 ) -> None:
     """A new record is indexed as it was written, without being read again: another process may have been faster."""
     with Memory.open(tmp_path, embedder="hashing", index="exact") as memory:
@@ -34,7 +35,7 @@ def test_what_changed_between_its_write_and_its_indexing_is_indexed_as_it_is_now
 
         with monkeypatch.context() as patch:
             patch.setattr(SqlRecords, "add", overtaken)
-            memory.remember("older words", user_id="u")
+            memory.remember("older words", user_id="u", session_id=session)
         memory.flush()
         assert memory.verify().clean
         found = [hit.text for hit in memory.recall("words", user_id="u")]
