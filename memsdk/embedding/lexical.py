@@ -51,8 +51,10 @@ class Bm25Encoder:
             model = self._key_models[average_length, b] = self._model(average_length=average_length, b=b)
         vectors = []
         for text in texts:
-            _check(text)
-            vector = model.embed_document(_UNSPACED.sub(_pairs_and_words, text))
+            if not text.isascii():
+                _check(text)
+                text = _UNSPACED.sub(_pairs_and_words, text)  # noqa: PLW2901 -- as the model shall read it
+            vector = model.embed_document(text)
             vectors.append(_once(vector.indices, vector.values))
         return vectors
 
