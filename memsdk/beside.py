@@ -6,12 +6,13 @@ one more, which would cost each of them its core's cache.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
+
+from memsdk.forking import renew_in_child
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -188,5 +189,4 @@ class _Helpers:
 
 
 _helpers = _Helpers()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helpers.renew)
+renew_in_child(_helpers.renew)

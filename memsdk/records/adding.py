@@ -99,8 +99,9 @@ def _look_up(
     named = [each for draft in drafts for each in (draft.id, draft.supersedes) if each is not None]
     for row in fetch_rows(batch.connection, named).values():
         batch.by_id[row.id] = to_record(row)
+    nameless = [key for key, draft in zip(content, drafts, strict=True) if _is_nameless(draft)]
     for statement, keys, found in (
-        (_CONTENT, content, batch.by_content),
+        (_CONTENT, nameless, batch.by_content),
         (_EXTERNAL, [key for key in external if key is not None], batch.by_external),
     ):
         unique = list(dict.fromkeys(keys))
@@ -118,7 +119,7 @@ def _one(batch: _Batch, draft: Draft, content: bytes, external: bytes | None) ->
         return Written(record=batch.by_id[draft.id], outcome="unchanged", seq=None)
     if external is not None and external in batch.by_external:
         return _external_again(batch, draft, batch.by_id[batch.by_external[external]], content)
-    if external is None and draft.id is None and draft.supersedes is None and content in batch.by_content:
+    if _is_nameless(draft) and content in batch.by_content:
         return _seen_again(batch, draft, batch.by_id[batch.by_content[content]])
     record = _new(batch, draft)
     batch.by_id[record.id] = record
@@ -129,6 +130,11 @@ def _one(batch: _Batch, draft: Draft, content: bytes, external: bytes | None) ->
     if draft.supersedes is not None:
         _supersede(batch, draft.supersedes, by=record)
     return Written(record=record, outcome="added", seq=None)
+
+
+def _is_nameless(draft: Draft) -> bool:
+    """Whether only its content can tell that it is known."""
+    return draft.external_id is None and draft.id is None and draft.supersedes is None
 
 
 def _external_again(batch: _Batch, draft: Draft, record: Record, content: bytes) -> Written:
