@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Metadata = Mapping[str, JsonValue]
 """What a caller files with a record: JSON values under string keys."""
 
-_Checked = Annotated[JsonValue, SkipValidation]
+Json = Annotated[JsonValue, SkipValidation]
 """JSON that was checked when it was written: checking it again was three quarters of what making a tool's record costs."""
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
@@ -83,10 +83,8 @@ class Record(_Frozen):
     id: UUID
     kind: Kind
     text: str
-    metadata: dict[str, _Checked] = Field(default_factory=dict)
-    data: dict[str, _Checked] = Field(
-        default_factory=dict
-    )  # what a shelf keeps beside the text; not filtered on
+    metadata: dict[str, Json] = Field(default_factory=dict)
+    data: dict[str, Json] = Field(default_factory=dict)  # what a shelf keeps beside the text; not filtered on
     user_id: str | None = None
     agent_id: str | None = None
     session_id: str | None = None
