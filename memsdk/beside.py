@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, Protocol, TypeVar
 
 from memsdk.forking import renew_in_child
@@ -46,11 +46,9 @@ def each_beside(call: Callable[[Item], Result], items: Sequence[Item], *, thread
     return job.results()
 
 
-@contextmanager
-def helping() -> Iterator[None]:
+def helping() -> AbstractContextManager[None]:
     """In this block, `wait_for` takes part in what `each_beside` does in other threads."""
-    with _helpers.joined():
-        yield
+    return _helpers.joined()
 
 
 def wait_for(future: Future[Result]) -> Result:

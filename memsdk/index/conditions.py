@@ -32,6 +32,8 @@ Condition = Union[  # noqa: UP007 -- the engine's own list type, spelled for myp
 def marked(value: object) -> object:
     """A payload value with its booleans marked."""
     match value:
+        case str():  # as most are
+            return value
         case bool():
             return MARKS[value]
         case list() | tuple():

@@ -155,7 +155,7 @@ def _point(row: Plain, spec: Spec) -> edge.Point:
     id_, _, dense, sparse, payload = cast(
         "tuple[bytes, bytes, Mapping[str, bytes], Mapping[str, Plain], dict[str, object]]", row
     )
-    payload = {name: value if isinstance(value, str) else marked(value) for name, value in payload.items()}
+    payload = {name: marked(value) for name, value in payload.items()}
     for field in cast("Sequence[str]", spec["keywords"]):
         _check_keyword(field, payload.get(field))
     _check_vectors(dense, sparse, spec)

@@ -29,17 +29,23 @@ _COLUMNS = sa.select(outbox.c.seq, outbox.c.record_id)
 _FREE = _COLUMNS.where(_IS_PENDING, outbox.c.owner.is_(None)).order_by(outbox.c.seq)
 _OWNERS = sa.select(outbox.c.owner).where(_IS_PENDING, outbox.c.owner.is_not(None)).distinct()
 _CURRENT = LookUp(sa.select(records.c.id, records.c.index_seq), records.c.id)
+_APPLIED = {
+    "state": APPLIED,
+    "owner": sa.null(),
+    "generation": sa.bindparam("by"),
+    "applied_at": sa.bindparam("at"),
+}
 _MARK = Statement(
     sa.update(outbox)
     .where(outbox.c.record_id == sa.bindparam("marked"), outbox.c.seq <= sa.bindparam("state_seq"),
            outbox.c.state == PENDING, sa.or_(outbox.c.owner.is_(None), outbox.c.seq == sa.bindparam("own")))
-    .values(state=APPLIED, owner=sa.null(), generation=sa.bindparam("by"), applied_at=sa.bindparam("at"))
+    .values(_APPLIED)
 )  # fmt: skip
 _MARK_FIRST = Statement(
     sa.update(outbox)
     .where(outbox.c.seq.in_(sa.select(sa.func.json_each(sa.bindparam("seqs")).table_valued("value").c.value)),
            outbox.c.state == PENDING, sa.exists().where(records.c.id == outbox.c.record_id, records.c.index_seq == outbox.c.seq))
-    .values(state=APPLIED, owner=sa.null(), generation=sa.bindparam("by"), applied_at=sa.bindparam("at"))
+    .values(_APPLIED)
     .returning(outbox.c.seq)
 )  # fmt: skip
 _POINTS = Statement(

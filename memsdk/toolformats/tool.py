@@ -28,8 +28,6 @@ _TYPES = {
 _JSON_TYPES = ("string", "integer", "number", "boolean", "object", "array", "null")
 _INSTANCES = frozenset({"enum", "const", "default", "example", "examples"})
 """Keywords whose values are no schemas."""
-_OTHER_TYPE = re.compile(rf'"type": "(?!(?:{"|".join(_JSON_TYPES)})")')
-"""Whether a schema as `json.dumps` writes it may name a type otherwise than JSON Schema does: most need no second look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,31 +81,21 @@ def clean_tool(tool: Tool) -> Tool:
     what = f"the tool {name!r:.60}"
     if tool.description.strip():
         clean_text(tool.description, what=f"{what}: its description", most=MAX_DESCRIPTION_CHARS)
-    written = written_json(tool.parameters, what=what)
-    parameters: JsonValue = from_json(written)
+    parameters = clean_json(tool.parameters, what=what)
     extra = clean_json(tool.extra, what=what) if tool.extra else {}
     assert isinstance(parameters, dict)
     assert isinstance(extra, dict)
-    schema = _object_schema(parameters, what=what, is_plain=_OTHER_TYPE.search(written) is None)
     return replace(
         tool,
         name=name,
         description=tool.description.strip(),
-        parameters=schema,
+        parameters=_object_schema(parameters, what=what),
         extra={dialect: fields for dialect, fields in extra.items() if isinstance(fields, dict)},
     )
 
 
 def clean_json(value: object, *, what: str, most: int = MAX_TOOL_BYTES) -> JsonValue:
     """The value as plain JSON of at most so many bytes. Raises InvalidInputError."""
-    cleaned: JsonValue = from_json(
-        written_json(value, what=what, most=most)
-    )  # a quarter of json.loads' time, or less
-    return cleaned
-
-
-def written_json(value: object, *, what: str, most: int = MAX_TOOL_BYTES) -> str:
-    """The value written as JSON of at most so many bytes. Raises InvalidInputError."""
     try:
         written = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -117,7 +105,8 @@ def written_json(value: object, *, what: str, most: int = MAX_TOOL_BYTES) -> str
         raise InvalidInputError(
             f"{what} has {len(written.encode()):,} bytes as JSON, at most {most:,} can be taken"
         )
-    return written
+    cleaned: JsonValue = from_json(written)  # a quarter of json.loads' time, or less
+    return cleaned
 
 
 @lru_cache(maxsize=4_096)
@@ -145,12 +134,8 @@ def _collect(schema: Fields, prefix: str, found: list[tuple[str, str]], *, depth
         _collect(items if isinstance(items, dict) else fields, f"{prefix}{name}.", found, depth=depth + 1)
 
 
-def _object_schema(schema: dict[str, JsonValue], *, what: str, is_plain: bool) -> dict[str, JsonValue]:
-    """A JSON Schema of type object, its types by their JSON names; a bare mapping of parameters becomes one.
-
-    Args:
-        is_plain: all types have these names already.
-    """
+def _object_schema(schema: dict[str, JsonValue], *, what: str) -> dict[str, JsonValue]:
+    """A JSON Schema of type object, its types by their JSON names; a bare mapping of parameters becomes one."""
     if "properties" not in schema and not isinstance(schema.get("type"), str | list) and "$ref" not in schema:
         bare: dict[str, JsonValue] = {
             name: about for name, about in schema.items() if isinstance(about, dict)
@@ -163,7 +148,7 @@ def _object_schema(schema: dict[str, JsonValue], *, what: str, is_plain: bool) -
         raise InvalidInputError(
             f"{what}: its parameters' `properties` is {type(properties).__name__}, expected an object"
         )
-    named = schema if is_plain else _json_types(schema)
+    named = _json_types(schema)
     assert isinstance(named, dict)
     return {"type": "object", "properties": {}, **named} if "$ref" not in named else named
 
