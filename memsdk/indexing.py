@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from uuid import UUID
 
 from memsdk.beside import beside, helping, wait_for
@@ -41,6 +43,22 @@ TOGETHER = 2_048  # of one call: the more texts are embedded together, the less 
 SLICE = 100  # states whose points are sent together
 CATCH_UP = 8  # batches
 OWN_S = 1.0  # without headway; then `drain_all` takes this process's own claims for left behind
+NOTES = 64  # of what is in the index, at most, that the outbox is told later
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """The index has this state, with so many points, since this run of the engine."""
+
+    change: Change
+    state: Indexable
+    points: int
+    generation: str
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether the outbox alone is to be told, of a record that was new: a kill before it means indexing it once more."""
+        return self.state.seq == self.change.seq and self.points == self.state.points
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +92,9 @@ class Indexer:
         hasher: Hasher,
         owner: Owner,
         neighbours: int,
+        notes_later: bool = False,
     ) -> None:
+        """Args: with `notes_later` somebody calls `note` soon after each write, so that no single one waits for it."""
         self._outbox = outbox
         self._state = state
         self._care = care
@@ -85,6 +105,7 @@ class Indexer:
         self._hasher = hasher
         self._owner = owner
         self._neighbours = neighbours
+        self._notes_later = notes_later
         self._lines = LineVectors()
         self._recovered: str | None = None
         self._caught_up = False
@@ -94,6 +115,8 @@ class Indexer:
     def _renew(self) -> None:
         """Nothing is unsettled yet; in a forked child, what the parent applied is the parent's to settle."""
         self._unsettled = threading.Event()
+        self._notes: list[_Note] = []
+        self._noting = threading.Lock()
 
     @property
     def unsettled(self) -> bool:
@@ -131,7 +154,8 @@ class Indexer:
         Args:
             regain: take this process's own claims again, which an interrupted call may have left.
         """
-        self._recover()
+        self.note()
+        self._recover(again=True)
         changes = self._outbox.claim(owner=self._owner(), limit=limit, regain=regain)
         if changes:
             try:
@@ -175,8 +199,20 @@ class Indexer:
             if not done:
                 time.sleep(0.02)
 
+    def note(self) -> None:
+        """Tell the outbox what the index has that it was not told yet."""
+        with self._noting:
+            notes, self._notes = self._notes, []
+        try:
+            self._tell(notes)
+        except BaseException:
+            with self._noting:
+                self._notes[:0] = notes
+            raise
+
     def settle(self) -> int:
         """Flush the index and remove what it has kept from the outbox; returns how many entries that were."""
+        self.note()
         self._unsettled.clear()
         generation, upto = self._index.generation, time.monotonic()
         self._index.flush()
@@ -274,10 +310,9 @@ class Indexer:
     def _states(self, changes: Sequence[Change]) -> list[Indexable]:
         """What to index, a value a record: read, where its last change does not bring it."""
         brought = {change.record: change.state for change in changes}
-        unread = [record for record, state in brought.items() if state is None or _is_turn(state)]
-        turns = {record: state for record in unread if (state := brought[record]) is not None}
-        read = iter(self._outbox.read(unread, neighbours=self._neighbours, known=turns) if unread else ())
-        return [next(read) if state is None or _is_turn(state) else state for state in brought.values()]
+        unread = [record for record, state in brought.items() if state is None]
+        read = iter(self._outbox.read(unread, neighbours=self._neighbours) if unread else ())
+        return [next(read) if state is None else state for state in brought.values()]
 
     def _finish(self, begun: _Begun) -> None:
         """Send what `begin` read, and note that the index has it."""
@@ -286,27 +321,42 @@ class Indexer:
             changes.setdefault(change.record, []).append(change)
 
         def sent(places: list[int]) -> None:
-            told = [
-                (change, begun.states[place], begun.prepared.counts[place])
+            notes = [
+                _Note(change, begun.states[place], begun.prepared.counts[place], begun.generation)
                 for place in places
                 for change in changes[begun.states[place].id]
             ]
-            done, states, points = zip(*told, strict=True)
-            self._outbox.applied(done, states=states, points=points, generation=begun.generation)
-            self._unsettled.set()
+            if self._notes_later and len(notes) <= FEW and all(note.can_wait for note in notes):
+                with self._noting:
+                    self._notes += notes
+                    if len(self._notes) <= NOTES:
+                        return
+                self.note()
+            else:
+                self._tell(notes)
 
         self._put(begun.states, begun.prepared, serving=begun.serving, sent=sent)
 
-    def _recover(self) -> str:
-        """After a change of the engine's run, send again what the last one may have lost; returns the run's name."""
+    def _tell(self, notes: Sequence[_Note]) -> None:
+        """Note in the outbox that the index has these."""
+        for generation, some in groupby(notes, key=attrgetter("generation")):
+            told = list(some)
+            self._outbox.applied(
+                [note.change for note in told],
+                states=[note.state for note in told],
+                points=[note.points for note in told],
+                generation=generation,
+            )
+            self._unsettled.set()
+
+    def _recover(self, *, again: bool = False) -> str:
+        """After a change of the engine's run, send again what the last one may have lost; returns the run's name.
+
+        Args:
+            again: look even where it was done for this run: another process may since have noted what the last one had.
+        """
         generation = self._index.generation
-        if generation != self._recovered:
+        if again or generation != self._recovered:
             self._care.recover(generation=generation)
             self._recovered = generation
         return generation
-
-
-def _is_turn(state: Indexable) -> bool:
-    """Whether the turns beside it are indexed with it."""
-    record = state.revisions[-1]
-    return record.kind is Kind.MEMORY and record.session_id is not None

@@ -81,6 +81,7 @@ class Parts:
 
     def stats(self) -> Stats:
         """What the store holds."""
+        self.indexer.note()
         counts = self.store.admin.counts()
         counts.pop("records_total")
         active = self.store.spaces.active()

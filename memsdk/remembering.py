@@ -11,7 +11,7 @@ from uuid import UUID
 from memsdk.background import Background
 from memsdk.indexing import Indexer
 from memsdk.models import Draft, Metadata
-from memsdk.ports import Change, Indexable, Owner, RecordFilter, Records, Written
+from memsdk.ports import Change, Owner, RecordFilter, Records, Written
 from memsdk.testing.failpoints import reach
 
 Item = TypeVar("Item")
@@ -119,14 +119,4 @@ def slices(drafts: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 def changes_of(written: Sequence[Written]) -> list[Change]:
     """The outbox entries of what was written."""
-    return [
-        Change(
-            item.seq,
-            item.record.id,
-            Indexable(id=item.record.id, seq=item.seq, revisions=(item.record,))
-            if item.outcome == "added"
-            else None,
-        )
-        for item in written
-        if item.seq is not None
-    ]
+    return [Change(item.seq, item.record.id, item.state) for item in written if item.seq is not None]

@@ -62,6 +62,7 @@ class Verifier:
     def verify(self) -> Verification:
         """Compare every record with its points. What is being written meanwhile counts as pending, not as different."""
         serving = self._serving.current()
+        self._indexer.note()
         differences, records, points = self._compare(serving)
         if differences:  # look again: some may have been written in between
             again = {(item.record_id, item.problem) for item in self._compare(serving)[0]}

@@ -196,7 +196,7 @@ def _services(
     )  # fmt: skip
     indexer = Indexer(
         outbox=store.outbox, state=store.outbox_state, care=store.outbox_care, index=index, serving=serving, lexical=lexical, chunker=chunker,
-        hasher=hasher, owner=owner, neighbours=settings.neighbours,
+        hasher=hasher, owner=owner, neighbours=settings.neighbours, notes_later=settings.background,
     )  # fmt: skip
     background = Background(drainer=indexer, log=store.recall_log, enabled=settings.background)
     writer = Writer(

@@ -21,15 +21,8 @@ class Outbox(Protocol):
     def claim(self, *, owner: str, limit: int, regain: bool = False) -> list[Change]:
         """Take pending entries, and those whose owner is dead, oldest first; with `regain` the owner's own again."""
 
-    def read(
-        self, records: Sequence[UUID], *, neighbours: int, known: Mapping[UUID, Indexable] = ...
-    ) -> list[Indexable]:
-        """The state to index, a value a record, in the order asked.
-
-        Args:
-            neighbours: how many turns before and after it come along.
-            known: what is so far known of new records: of these only the neighbours are read.
-        """
+    def read(self, records: Sequence[UUID], *, neighbours: int) -> list[Indexable]:
+        """The state to index, a value a record, in the order asked, with so many turns before and after each."""
 
     def applied(self, changes: Sequence[Change], *, states: Sequence[Indexable], points: Sequence[int],
                 generation: str) -> list[Change]:  # fmt: skip

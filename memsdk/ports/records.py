@@ -38,11 +38,12 @@ class Written:
     record: Record
     outcome: str  # "added", "updated", "unchanged"
     seq: int | None  # its outbox entry, claimed by the writer; None where nothing is to be indexed
+    state: Indexable | None = None  # what is to be indexed, where that is known: it is not read again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indexable:
-    """All that decides a record's points: its revisions and its neighbours, read in one snapshot."""
+    """All that decides a record's points: its revisions and its neighbours, of one snapshot."""
 
     id: UUID
     seq: int  # the last outbox entry that touched it: a stamp of this state
@@ -61,7 +62,7 @@ class Change:
     seq: int
     record: UUID
     state: Indexable | None = field(default=None, compare=False, repr=False)
-    """What is to be indexed of a record that came with this entry, but for its neighbours: it is not read again."""
+    """What is to be indexed of a record that came with this entry, where that is known: it is not read again."""
 
 
 class Records(Protocol):

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from memsdk.errors import NotFoundError
 from memsdk.models import Draft, Kind, Record
-from memsdk.ports import Change, Written
+from memsdk.ports import Change, Indexable, Written
 from memsdk.records import ledger
 from memsdk.records.database import SqlValue
 from memsdk.records.driven import LookUp, Statement
@@ -31,6 +31,7 @@ from memsdk.records.rows import (
     to_record,
 )
 from memsdk.records.schema import records, to_micros
+from memsdk.records.states import last_turns
 
 _CONTENT = LookUp(
     SELECT_RECORDS.add_columns(records.c.content_key.label("found_by")).where(
@@ -63,10 +64,11 @@ class _Batch:
     by_id: dict[UUID, Record] = field(default_factory=dict)
     by_content: dict[bytes, UUID] = field(default_factory=dict)
     by_external: dict[bytes, UUID] = field(default_factory=dict)
-    tails: dict[ledger.Place, list[tuple[UUID, int]]] = field(default_factory=dict)  # a session's last turns
+    tails: dict[ledger.Place, list[Record]] = field(default_factory=dict)  # a session's last turns
     positions: dict[ledger.Place, int] = field(default_factory=dict)  # the last one taken
     fresh: dict[UUID, tuple[Record, bytes, bytes | None]] = field(default_factory=dict)
     seqs: dict[UUID, int] = field(default_factory=dict)
+    states: dict[UUID, Indexable] = field(default_factory=dict)
 
 
 def add_drafts(
@@ -85,7 +87,12 @@ def add_drafts(
     written = [_one(batch, *parts) for parts in zip(drafts, content, external, strict=True)]
     _insert_fresh(batch)
     return [
-        Written(record=entry.record, outcome="added", seq=batch.seqs[entry.record.id])
+        Written(
+            record=entry.record,
+            outcome="added",
+            seq=batch.seqs[entry.record.id],
+            state=batch.states.get(entry.record.id),
+        )
         if entry.outcome == "added"
         else entry
         for entry in written
@@ -230,10 +237,15 @@ def _position(batch: _Batch, draft: Draft) -> int | None:
         return draft.position
     place = (draft.scope.user_id, session)
     if place not in batch.positions:
-        tail = ledger.last_turns(batch.connection, place, count=max(1, batch.neighbours))
-        batch.tails[place], batch.positions[place] = tail, tail[-1][1] if tail else -1
+        tail = last_turns(batch.connection, place, count=max(1, batch.neighbours))
+        batch.tails[place], batch.positions[place] = tail, _position_of(tail[-1]) if tail else -1
     batch.positions[place] += 1
     return batch.positions[place]
+
+
+def _position_of(turn: Record) -> int:
+    assert turn.position is not None  # turns have one; for the type checker
+    return turn.position
 
 
 def _supersede(batch: _Batch, old_id: UUID, *, by: Record) -> None:
@@ -265,6 +277,8 @@ def _insert_fresh(batch: _Batch) -> None:
     ledger.insert_entries(
         batch.connection, [(change, batch.owner) for change in own] + [(change, None) for change in others]
     )
+    batch.states = {} if batch.seqs else _states(batch, [record for record, _, _ in fresh], own)
+    batch.tails = {}
     batch.seqs.update((change.record, change.seq) for change in own)
     rows = [
         record_row(record, content, external, text_id=text_id, seq=change.seq)
@@ -278,19 +292,49 @@ def _turns_before(batch: _Batch, fresh: Sequence[Record]) -> list[UUID]:
     """The last turns that were there already: they are indexed with those that follow, so they change too."""
     if not batch.neighbours:
         return []
-    firsts: dict[ledger.Place, int] = {}
-    for record in fresh:
-        if record.kind is Kind.MEMORY and record.session_id is not None and record.position is not None:
-            place = (record.user_id, record.session_id)
-            firsts[place] = min(firsts.get(place, record.position), record.position)
     found: list[UUID] = []
-    for place, first in firsts.items():
-        tail = batch.tails.pop(place, None)  # read in this transaction, and nothing was inserted since
-        if tail is not None and all(position < first for _, position in tail):
-            found += [each for each, _ in tail]
+    for place, turns in _by_place(fresh).items():
+        tail = batch.tails.get(place)  # read in this transaction, and nothing was inserted since
+        first = _position_of(turns[0])
+        if tail is not None and all(_position_of(turn) < first for turn in tail):
+            found += [turn.id for turn in tail]
         else:
             found += ledger.turns_before(batch.connection, place, first, count=batch.neighbours)
     return found
+
+
+def _by_place(fresh: Sequence[Record]) -> dict[ledger.Place, list[Record]]:
+    """The turns among them by session, in order."""
+    places: dict[ledger.Place, list[Record]] = {}
+    for record in fresh:
+        if record.kind is Kind.MEMORY and record.session_id is not None and record.position is not None:
+            places.setdefault((record.user_id, record.session_id), []).append(record)
+    for turns in places.values():
+        turns.sort(key=_position_of)
+    return places
+
+
+def _states(batch: _Batch, fresh: Sequence[Record], own: Sequence[Change]) -> dict[UUID, Indexable]:
+    """What is to be indexed of each, but for turns that do not come after all of their session: those are to be read."""
+    around: dict[UUID, tuple[Sequence[Record], Sequence[Record]]] = {}
+    unknown: set[UUID] = set()
+    count = batch.neighbours
+    for place, turns in _by_place(fresh).items() if count else ():
+        tail = batch.tails.get(place)
+        if tail is None or (tail and _position_of(tail[-1]) >= _position_of(turns[0])):
+            unknown.update(turn.id for turn in turns)
+            continue
+        run = [*tail, *turns]
+        for at, turn in enumerate(turns, len(tail)):
+            around[turn.id] = run[max(0, at - count) : at], run[at + 1 : at + 1 + count]
+    states = {}
+    for record, change in zip(fresh, own, strict=True):
+        if record.id not in unknown:
+            before, after = around.get(record.id, ((), ()))
+            states[record.id] = Indexable(
+                id=record.id, seq=change.seq, revisions=(record,), before=tuple(before), after=tuple(after)
+            )
+    return states
 
 
 def record_row(

@@ -56,7 +56,6 @@ _BEFORE = Statement(
     .order_by(records.c.position.desc())
     .limit(sa.bindparam("count"))
 )
-_LAST = Statement(_TURNS.order_by(records.c.position.desc()).limit(sa.bindparam("count")))
 _AFTER = Statement(
     _TURNS.where(records.c.position > sa.bindparam("at"))
     .order_by(records.c.position)
@@ -167,13 +166,6 @@ def turns_before(connection: Connection, place: Place, position: int, *, count: 
     user, session = place
     asked = {"user": user, "session": session, "at": position, "count": count}
     return [_id(row) for row in _BEFORE.run(connection, asked)][::-1]
-
-
-def last_turns(connection: Connection, place: Place, *, count: int) -> list[tuple[UUID, int]]:
-    """The last `count` turns of a session with their positions, in order."""
-    user, session = place
-    rows = _LAST.run(connection, {"user": user, "session": session, "count": count})
-    return [(_id(row), cast("int", row[1])) for row in rows][::-1]
 
 
 def turns_after(connection: Connection, place: Place, position: int, *, count: int) -> list[UUID]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Iterator, Sequence
 from typing import cast
 from uuid import UUID
 
@@ -83,16 +82,10 @@ class SqlOutbox:
                 connection.execute(sa.update(outbox).where(outbox.c.seq.in_(seqs)).values(owner=owner))
         return changes
 
-    def read(
-        self,
-        records: Sequence[UUID],
-        *,
-        neighbours: int,
-        known: Mapping[UUID, Indexable] = MappingProxyType({}),
-    ) -> list[Indexable]:
+    def read(self, records: Sequence[UUID], *, neighbours: int) -> list[Indexable]:
         """The state to index, a value a record, in the order asked; read in one snapshot. See the port."""
         with self._database.read() as connection:
-            return read_states(connection, records, neighbours=neighbours, known=known)
+            return read_states(connection, records, neighbours=neighbours)
 
     def applied(
         self,
@@ -167,6 +160,9 @@ class SqlOutbox:
     def recover(self, *, generation: str) -> int:
         """Make pending what was applied under another generation and never settled; returns how many."""
         lost = sa.and_(outbox.c.state == APPLIED, outbox.c.generation != generation)
+        with self._database.read() as connection:
+            if connection.execute(sa.select(outbox.c.seq).where(lost).limit(1)).first() is None:
+                return 0
         with self._database.write(durable=False) as connection:
             return connection.execute(
                 sa.update(outbox)

@@ -24,6 +24,7 @@ _RUN = f"""
     SELECT * FROM ({_SESSION} AND position BETWEEN :first AND :last) UNION ALL
     SELECT * FROM ({_SESSION} AND position > :last ORDER BY position LIMIT :count)
 """  # noqa: S608 -- made of constants
+_LAST = f"{_SESSION} AND position IS NOT NULL ORDER BY position DESC LIMIT :count"
 _LAST_ENTRY = (
     sa.select(outbox.c.record_id, sa.func.max(outbox.c.seq))
     .where(outbox.c.record_id.in_(sa.bindparam("ids", expanding=True)))
@@ -31,18 +32,10 @@ _LAST_ENTRY = (
 )
 
 
-def read_states(
-    connection: Connection, ids: Sequence[UUID], *, neighbours: int, known: Mapping[UUID, Indexable]
-) -> list[Indexable]:
-    """A value a record, in the order asked; one without revisions where the record is gone.
-
-    Args:
-        known: states without neighbours, which are taken as they are.
-    """
+def read_states(connection: Connection, ids: Sequence[UUID], *, neighbours: int) -> list[Indexable]:
+    """A value a record, in the order asked; one without revisions where the record is gone."""
     wanted = list(dict.fromkeys(ids))
-    current, stamps = _current(connection, [each for each in wanted if each not in known])
-    current |= {each: state.revisions[-1] for each, state in known.items()}
-    stamps |= {each: (state.seq, state.points) for each, state in known.items()}
+    current, stamps = _current(connection, wanted)
     past = fetch_past(connection, wanted, current)
     around = _neighbours(connection, list(current.values()), count=neighbours) if neighbours else {}
     gone = _last_entries(connection, [each for each in wanted if each not in current])
@@ -62,6 +55,13 @@ def read_states(
             points=stamps[each][1],
         )
     return [states[each] for each in ids]
+
+
+def last_turns(connection: Connection, place: ledger.Place, *, count: int) -> list[Record]:
+    """The last `count` turns of a session, in order."""
+    user, session = place
+    asked = {"user": user, "session": session, "count": count}
+    return [plain_record(row) for row in driver_of(connection).execute(_LAST, asked)][::-1]
 
 
 def _current(

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from memsdk import Memory
+from memsdk.indexing import NOTES
 from memsdk.models import Draft
 from memsdk.ports import RecordFilter, Written
 from memsdk.records.outbox_store import SqlOutbox
@@ -59,3 +61,50 @@ def test_a_new_record_without_neighbours_is_not_read_again(
             )
         assert [hit.text for hit in memory.recall("a fact", user_id="u", k=1)] == ["a fact"]
         assert memory.verify().clean
+
+
+@pytest.fixture
+def unhurried(tmp_path: Path) -> Iterator[Memory]:
+    """A store that tells the outbox later, and nobody but the test to do it."""
+    with Memory.open(tmp_path, embedder="hashing", index="exact", background=False) as memory:
+        memory._parts.indexer._notes_later = True
+        yield memory
+
+
+def test_what_one_message_has_in_the_index_is_noted_later(unhurried: Memory) -> None:
+    """To note it took a millisecond of each `remember` of one message."""
+    memory, pending = unhurried, unhurried._parts.store.outbox_state.pending
+    memory.remember("a fact", user_id="u")
+    assert pending() == 1
+    assert [hit.text for hit in memory.recall("a fact", user_id="u")] == ["a fact"]
+    memory._parts.indexer.note()
+    assert pending() == 0
+
+
+def test_many_notes_do_not_pile_up(unhurried: Memory) -> None:
+    """Whoever writes and never rests tells the outbox itself."""
+    for number in range(NOTES + 1):
+        unhurried.remember(f"fact {number}", user_id="u")
+    assert unhurried._parts.store.outbox_state.pending() == 0
+    assert unhurried.verify().clean
+
+
+def test_a_record_that_is_overtaken_before_its_note_is_indexed_as_it_is(unhurried: Memory) -> None:
+    """The note is of a state that is gone."""
+    first = unhurried.remember("older words", user_id="u")
+    unhurried.update(first.id, text="newer words")
+    second = unhurried.remember("more words", user_id="u")
+    unhurried.forget(second.id)
+    unhurried.flush()
+    assert [hit.text for hit in unhurried.recall("words", user_id="u")] == ["newer words"]
+    assert unhurried.verify().clean
+
+
+def test_what_is_noted_for_a_run_that_has_ended_is_indexed_again(unhurried: Memory) -> None:
+    """Another process learns late that the engine was started anew, and so lost what it had sent."""
+    unhurried.remember("a fact", user_id="u")
+    parts = unhurried._parts
+    parts.indexer._notes = [replace(note, generation="the one before") for note in parts.indexer._notes]
+    parts.indexer.note()
+    assert parts.store.outbox_state.pending() == 0
+    assert parts.indexer.drain() == 1
