@@ -38,8 +38,8 @@ demo-train: venv ## feedback, rewards, T0 and T1, the gate, rollback: the whole 
 	@rm -rf build/demo-train && mkdir -p build/demo-train
 	@"$(BIN)/python" -m benchmarks.demo_train --folder build/demo-train $(ARGS)
 
-test: venv ## run the tests; ARGS="-k name" for some of them
-	@"$(BIN)/python" -m pytest $(ARGS)
+test: venv ## run the tests, a process a core; ARGS="-k name" for some of them, ARGS="-n 0" for one process
+	@"$(BIN)/python" -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 test-slow: venv ## run the tests marked slow
 	@"$(BIN)/python" -m pytest -m slow $(ARGS)

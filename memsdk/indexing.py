@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from uuid import UUID
@@ -333,9 +333,17 @@ class Indexer:
                         return
                 self.note()
             else:
-                self._tell(notes)
+                self._tell([*notes, *self._overtaken_by(notes)])
 
         self._put(begun.states, begun.prepared, serving=begun.serving, sent=sent)
+
+    def _overtaken_by(self, notes: Sequence[_Note]) -> list[_Note]:
+        """What was not told yet of the same records, which these states answer too."""
+        newer = {note.change.record: note for note in notes}
+        with self._noting:
+            older = [note for note in self._notes if note.change.record in newer]
+            self._notes = [note for note in self._notes if note.change.record not in newer]
+        return [replace(newer[note.change.record], change=note.change) for note in older]
 
     def _tell(self, notes: Sequence[_Note]) -> None:
         """Note in the outbox that the index has these."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins  # a method named `list` hides the type
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from uuid_utils.compat import uuid7
@@ -17,7 +18,7 @@ from memsdk.models import Draft, Forgotten, Hit, Kind, Metadata, Record, Scope, 
 from memsdk.ports import RecordFilter, Tail
 from memsdk.remembering import changes_of
 from memsdk.shelf import Shelf
-from memsdk.stretches import Passage, PassageRecall
+from memsdk.stretches import Passage, PassageRecall, end_of, in_their_text, start_of
 from memsdk.testing.failpoints import reach
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ RECUT = 2
 
 QUERY_CHARS = 1_000
 """How much of the recent text is searched for: its end, as long as a chunk or somewhat longer."""
+
+POOL = 40
+"""Chunks of which the best are chosen, also by where they stand in the text."""
 
 MAX_APPEND_CHARS = 10_000_000
 SPACE = 64  # characters of it that may follow the recent text
@@ -150,11 +154,14 @@ class PassageShelf:
         recent = inputs.clean_text(recent_text, what="the recent text")
         scope = Scope(user_id=found.user_id, agent_id=found.agent_id, session_id=found.name)
         limit = self._window(scope, recent, found) if before is None else _clean_place(before, what="before")
+        count = inputs.clean_k(k)
         (last,) = self._shelf.parts.store.passages.last(scope, count=1)
         recall = self._shelf.search(
             _end_of(recent),
             scope=replace(scope, session_id=None),  # the stream's name is not to outlive it in the recall log
-            k=inputs.clean_k(k),
+            k=count,
+            pool=max(POOL, 2 * count),
+            choose=partial(in_their_text, end=end_of(last) if limit is None else limit),
             where=_earlier(last.data["stream"], limit),
             max_tokens=None
             if max_tokens is None
@@ -206,8 +213,8 @@ class PassageShelf:
         chunks = self._shelf.parts.store.passages.last(scope, count=RECUT)
         if not chunks:
             return _End(chunks=(), chars=0)
-        joined = len(chunks) == RECUT and _end_place(chunks[0]) == _start(chunks[1])
-        return _End(chunks=tuple(chunks if joined else chunks[-1:]), chars=_end_place(chunks[-1]))
+        joined = len(chunks) == RECUT and end_of(chunks[0]) == start_of(chunks[1])
+        return _End(chunks=tuple(chunks if joined else chunks[-1:]), chars=end_of(chunks[-1]))
 
     def _drafts(
         self, scope: Scope, end: _End, added: str, *, metadata: Metadata
@@ -220,7 +227,7 @@ class PassageShelf:
             kept += 1
         first = end.chunks[0] if end.chunks else None
         name = str(uuid7()) if first is None else str(first.data["stream"])
-        start, position = (0, 0) if first is None else (_start(first), first.position or 0)
+        start, position = (0, 0) if first is None else (start_of(first), first.position or 0)
         drafts = []
         for number, text in enumerate(texts):
             grown = end.chunks[number].metadata if number < len(end.chunks) else {}
@@ -258,14 +265,14 @@ class PassageShelf:
         """The stream's text from a character on, read backwards, more at a time."""
         chunks: builtins.list[Record] = []
         before, count = None, 16
-        while not chunks or _start(chunks[0]) > start:
+        while not chunks or start_of(chunks[0]) > start:
             page = self._shelf.parts.store.passages.last(scope, count=count, before=before)
             chunks = page + chunks
             if len(page) < count:
                 break
             before, count = page[0].position, 2 * count
         text = "".join(chunk.text for chunk in chunks)
-        return text[max(0, start - (_start(chunks[0]) if chunks else 0)) :]
+        return text[max(0, start - (start_of(chunks[0]) if chunks else 0)) :]
 
     def _window(self, scope: Scope, recent: str, found: Stream) -> int | None:
         """Where the recent text begins, if the stream ends with it; the space around it is not told apart."""
@@ -282,14 +289,13 @@ class PassageShelf:
         """The hits in the text's order, each with the next chunk, unless the reader has that in view."""
         places = [hit.position + 1 for hit in hits if hit.position is not None]
         following = {
-            _start(chunk): chunk.text
+            start_of(chunk): chunk.text
             for chunk in self._shelf.parts.store.passages.at(scope, places)
-            if limit is None or _end_place(chunk) <= limit
+            if limit is None or end_of(chunk) <= limit
         }
-        ordered = sorted(hits, key=_start)
+        ordered = sorted(hits, key=start_of)
         return tuple(
-            Passage.model_construct(**dict(hit), continuation=following.get(_end_place(hit)))
-            for hit in ordered
+            Passage.model_construct(**dict(hit), continuation=following.get(end_of(hit))) for hit in ordered
         )
 
     def _find(self, name: str, asked: Scope) -> Stream:
@@ -327,15 +333,6 @@ def _end_of(recent: str) -> str:
         return recent
     end = recent[-QUERY_CHARS:]
     return end.partition(" ")[2].strip() or end.strip() or recent.strip()[-QUERY_CHARS:]
-
-
-def _start(chunk: Record) -> int:
-    start = chunk.data.get("start", 0)
-    return start if isinstance(start, int) else 0
-
-
-def _end_place(chunk: Record) -> int:
-    return _start(chunk) + len(chunk.text)
 
 
 def _clean_name(stream: object) -> str:

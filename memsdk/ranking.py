@@ -38,9 +38,11 @@ EVEN = Weights(dense=0.5, lexical=0.5)
 DEFAULT_WEIGHTS: Mapping[Kind, Weights] = {
     **dict.fromkeys(Kind, EVEN),
     Kind.EXAMPLE: Weights(dense=0.8, lexical=0.2),
+    Kind.PASSAGE: Weights(dense=0.4, lexical=0.6),
 }
 """By kind. Even weights were best or level with the best on LoCoMo and on all four qa sets. What an example is an instance of
-is seldom said in the same words: with even weights icl/mixed had half the nDCG@10 of the dense leg (docs/ranking.md)."""
+is seldom said in the same words: with even weights icl/mixed had half the nDCG@10 of the dense leg. What a text comes back to
+it calls by the same names (docs/ranking.md)."""
 
 
 @dataclass(slots=True)

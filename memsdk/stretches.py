@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
-from memsdk.models import Hit
+from memsdk.models import Hit, Record
 from memsdk.recalled import Recall
 from memsdk.rendering import Count, cut_words
 
 GAP = "[...]"
 """Stands between stretches that are not next to each other in the text."""
+
+FOLLOWING = 0.5
+"""How much the score of the chunk after it counts for a chunk: both are given to the reader."""
+NEARNESS = 0.5
+"""How much it counts to be near the recent text: who and what it is about changes slowly. Both figures: docs/ranking.md."""
+NEAR_CHARS, FAR = 600.0, 10.0
+"""Nearness falls with the logarithm of the distance, from 1 at less than a chunk to 0 at e^10 times this."""
 
 
 class Passage(Hit):
@@ -20,13 +28,12 @@ class Passage(Hit):
     @property
     def start(self) -> int:
         """The character of the stream at which the chunk begins."""
-        start = self.data.get("start", 0)
-        return start if isinstance(start, int) else 0
+        return start_of(self)
 
     @property
     def end(self) -> int:
         """The character of the stream at which the chunk ends."""
-        return self.start + len(self.text)
+        return end_of(self)
 
 
 class PassageRecall(Recall):
@@ -43,6 +50,41 @@ class PassageRecall(Recall):
 
     def _fitted(self, budget: int, count: Count) -> str:
         return fit_passages(self.hits, budget=budget, count=count)
+
+
+def in_their_text(hits: Sequence[Hit], *, end: int) -> list[Hit]:
+    """The hits ordered also by what follows them and by how near they are to a character of their text, best first.
+
+    Scores stay within 0 to 1; where they are explained, the parts still sum to them.
+    """
+    by_position = {hit.position: hit for hit in hits}
+    least = min((hit.score for hit in hits), default=0.0)
+    total = 1.0 + FOLLOWING + NEARNESS
+    ordered = []
+    for hit in hits:
+        after = None if hit.position is None else by_position.get(hit.position + 1)
+        distance = max(0, end - end_of(hit))
+        added = {
+            "following": FOLLOWING * (least if after is None else after.score),
+            "nearness": NEARNESS * max(0.0, 1.0 - math.log1p(distance / NEAR_CHARS) / FAR),
+        }
+        changed: dict[str, object] = {"score": round((hit.score + sum(added.values())) / total, 6)}
+        if hit.why is not None:
+            parts = {name: part / total for name, part in {**hit.why.parts, **added}.items()}
+            changed["why"] = hit.why.model_copy(update={"parts": parts})
+        ordered.append(hit.model_copy(update=changed))
+    return sorted(ordered, key=lambda hit: (-hit.score, -(hit.position or 0)))
+
+
+def start_of(chunk: Record) -> int:
+    """The character of its stream at which a chunk begins."""
+    start = chunk.data.get("start", 0)
+    return start if isinstance(start, int) else 0
+
+
+def end_of(chunk: Record) -> int:
+    """The character of its stream at which a chunk ends."""
+    return start_of(chunk) + len(chunk.text)
 
 
 def render_passages(passages: Sequence[Passage]) -> str:
