@@ -252,7 +252,7 @@ class _Exact:
     def _best(self, scores: NDArray[np.floating], *, above: float = -2) -> list[PointHit]:
         order = np.argsort(-scores, kind="stable")[:DEPTH]
         return [
-            PointHit(str(self._ids[self._seen[at]]), float(scores[at]), {})
+            PointHit(self._ids[self._seen[at]].hex, float(scores[at]), {})
             for at in order
             if scores[at] > above
         ]

@@ -20,7 +20,10 @@ BURST_S = 2.0  # and is not waited for longer than this
 POLL_S = 1.0  # how often other processes' leftovers are looked for
 SETTLE_S = 5.0  # a flush stops the engine for up to 0.2 s
 SLICE = 16  # changes indexed at a time, so that a foreground call waits little
-LOG_BATCH = 256
+LOG_BATCH = 16
+LOG_PAUSE_S = 0.005
+"""Between two batches: at each wait of its own a recall would otherwise stand behind 5 ms of the log's work, Python's
+switch interval, and there are half a dozen such waits in it."""
 LOG_LIMIT = 100_000
 
 
@@ -70,9 +73,9 @@ class Background:
             del self._entries[:-LOG_LIMIT]
         self._ensure_running()
 
-    def write_log(self) -> None:
-        """Write what waits for the recall log now."""
-        while True:
+    def write_log(self, *, pause_s: float = 0.0) -> None:
+        """Write what waits for the recall log now, a batch at a time, with pauses for others."""
+        while not (pause_s and self._stop.wait(pause_s)):
             with self._lock:
                 batch, self._entries = self._entries[:LOG_BATCH], self._entries[LOG_BATCH:]
             if not batch:
@@ -121,7 +124,7 @@ class Background:
             self._wake.wait(POLL_S)
             self._wake.clear()
             self._wait_for_quiet()
-            self._attempt(self.write_log)
+            self._attempt(lambda: self.write_log(pause_s=LOG_PAUSE_S))
             self._attempt(self._drain)
             if self._drainer.unsettled and time.monotonic() - settled_at > SETTLE_S:
                 self._attempt(self._drainer.settle)

@@ -315,7 +315,7 @@ class Recaller:
         *,
         fingerprint: str,
     ) -> RecallEntry:
-        shown = {str(hit.id) for hit in recall.hits}
+        shown = {hit.id.hex for hit in recall.hits}
         legs = {
             candidate.key: {leg: score for leg, (_, score, _) in candidate.legs.items()}
             for candidate in ranked
@@ -331,8 +331,7 @@ class Recaller:
             kinds=question.kinds,
             k=question.k,
             candidates=tuple(
-                (hit.id, rank, hit.score, legs.get(str(hit.id), {}))
-                for rank, hit in enumerate(recall.hits, 1)
+                (hit.id, rank, hit.score, legs.get(hit.id.hex, {})) for rank, hit in enumerate(recall.hits, 1)
             ),
             history=tuple(reversed(conversing.considered(question.history))),
         )

@@ -21,10 +21,12 @@ from memsdk.filters import Range
 from memsdk.memory import Memory
 from memsdk.messages import ROLES, ChatMessage
 from memsdk.models import Draft, Kind, Scope, Task
+from memsdk.passages import POOL
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
 from memsdk.reranking import DEFAULT, Ordering
 from memsdk.secondstage import SecondStage
+from memsdk.stretches import in_their_text
 from memsdk.toolformats.reading import read_tools
 from memsdk.tools import drafts_of_tools
 
@@ -37,6 +39,8 @@ KIND_OF = {
     Task.TOOL: Kind.TOOL,
     Task.LRLM: Kind.PASSAGE,
 }
+CHUNK_CHARS = 600
+"""What a chunk of a set is taken to have: about 128 tokens."""
 _FORMATS = ("%I:%M %p on %d %B, %Y", "%B-%d-%Y", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d")
 """How the sets write when a session was."""
 
@@ -88,11 +92,22 @@ def ask(
             query.query, k=DEPTH, user_id=query.group
         )  # the shelf's own is what users get
         return found, [ids.get(hit.id) for hit in found]
+    as_shelf = question.kinds == (Kind.PASSAGE,) and query.before is not None and ordering == DEFAULT
+    if as_shelf and second is None:
+        return _ask_passages(memory, question, before=query.before or 0, ids=ids)
     recall, _ = memory._parts.recaller.recall(question, id=uuid7())  # noqa: SLF001 -- with an ordering of our own
     trouble = next((hit.why.reranker_error for hit in recall if hit.why and hit.why.reranker_error), None)
     if trouble is not None:
         raise RerankerError(f"{query.id}: {trouble}")
     return recall, [ids.get(hit.id) for hit in recall]
+
+
+def _ask_passages(memory: Memory, question: Question, *, before: int, ids: dict[UUID, str]) -> Found:
+    """As `memory.passages.recall` chooses, of chunks that are known by their order alone."""
+    wider = replace(question, k=max(POOL, 2 * question.k))
+    recall, _ = memory._parts.recaller.recall(wider, id=uuid7())  # noqa: SLF001 -- the set's chunks, not cut anew
+    hits = tuple(in_their_text(recall.hits, end=before * CHUNK_CHARS)[: question.k])
+    return recall.model_copy(update={"hits": hits}), [ids.get(hit.id) for hit in hits]
 
 
 def _draft(item: Item, kind: Kind) -> Draft:
@@ -105,6 +120,7 @@ def _draft(item: Item, kind: Kind) -> Draft:
     if row is not None:
         (example,) = drafts_of_rows([{**row, "id": item.id}], task=None, scope=scope, metadata={})
         return example
+    place = order if kind is Kind.PASSAGE and isinstance(order, int) else None
     title = item.meta.get("title") if kind is Kind.DOCUMENT else None
     has_title = isinstance(title, str) and not item.text.startswith(title)
     return Draft(
@@ -114,6 +130,8 @@ def _draft(item: Item, kind: Kind) -> Draft:
         external_id=item.id,
         title=title if has_title and isinstance(title, str) else None,
         metadata={} if order is None else {"order": order},
+        data={} if place is None else {"start": place * CHUNK_CHARS},
+        position=place,
     )
 
 

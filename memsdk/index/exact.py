@@ -139,7 +139,7 @@ class ExactIndex:
         with self._lock:
             found = self._open(collection)
             hits = [
-                PointHit(str(point_id), 0.0, _selected(payload, fields))
+                PointHit(point_id.hex, 0.0, _selected(payload, fields))
                 for point_id, payload in found.payloads.items()
             ]
         yield from hits
@@ -200,7 +200,7 @@ def _answer(collection: _Collection, request: SearchRequest) -> SearchResult:
     request_to_plain(request)  # for its checks
     return {
         leg.name: [
-            PointHit(str(point), score, _selected(collection.payloads[point], request.payload))
+            PointHit(point.hex, score, _selected(collection.payloads[point], request.payload))
             for point, score in collection.rank(leg, where=request.filter, limit=request.limit)
         ]
         for leg in request.legs

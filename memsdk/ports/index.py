@@ -44,7 +44,7 @@ class SearchRequest:
 class PointHit(NamedTuple):
     """A point that a leg found, best first. Dense: cosine; sparse: BM25. Hundreds are made for each recall."""
 
-    key: str  # the point's id with hyphens; most are never read, so they are not parsed
+    key: str  # the point's id as 32 hex digits; most are never read, so they are not parsed
     score: float
     payload: Mapping[str, JsonValue]
 

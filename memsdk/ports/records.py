@@ -84,7 +84,7 @@ class Records(Protocol):
         """The records that exist, in the order asked."""
 
     def traits(self, ids: Sequence[str]) -> dict[str, Traits]:
-        """What ranking asks of records, by id as text, as an index gives it; those that are gone are left out."""
+        """What ranking asks of records, by the hex digits of their ids; those that are gone are left out."""
 
     def page(
         self, where: RecordFilter, *, limit: int, after: UUID | None = None, newest_first: bool = False

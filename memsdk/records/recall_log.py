@@ -16,6 +16,7 @@ from memsdk.models import Metadata
 from memsdk.ports import Clock, RecallEntry, RecordFilter
 from memsdk.records import ledger
 from memsdk.records.database import Database
+from memsdk.records.driven import Statement
 from memsdk.records.recall_rows import Answer, LoggedRecall
 from memsdk.records.rows import AnyRow, Extra, batches, decode_extra
 from memsdk.records.schema import (
@@ -26,6 +27,7 @@ from memsdk.records.schema import (
     recalls,
     records,
     texts,
+    to_micros,
 )
 from memsdk.records.where import one_of
 
@@ -34,6 +36,17 @@ _ANSWERS = (
     sa.select(feedback, texts.c.body, texts.c.extra)
     .join_from(feedback, texts, feedback.c.text_id == texts.c.id, isouter=True)
     .order_by(feedback.c.id)
+)
+
+_INSERT = Statement(sa.insert(recalls))
+_SHOWN = ("recall_id", "rank", "record_id", "score", "legs")
+_INSERT_CANDIDATE = Statement(
+    sa.insert(recall_candidates).from_select(
+        _SHOWN,
+        sa.select(*map(sa.bindparam, _SHOWN)).where(
+            sa.exists().where(records.c.id == sa.bindparam("record_id"))  # one that was forgotten is left out
+        ),
+    )
 )
 
 
@@ -47,7 +60,7 @@ class SqlRecallLog:
         """Write them in one transaction; candidates that were forgotten meanwhile are left out."""
         if entries:
             with self._database.write(durable=False) as connection:
-                _insert(connection, [LoggedRecall.of(entry) for entry in entries])
+                _insert(connection, entries)
 
     def feedback(
         self, recall_id: UUID, *, output: str | None, score: float | None, used: Sequence[UUID], metadata: Metadata,
@@ -104,7 +117,13 @@ def restore_recalls(connection: Connection, entries: Sequence[LoggedRecall]) -> 
     for some in batches(list(unique)):
         for each in connection.execute(sa.select(recalls.c.id).where(recalls.c.id.in_(some))).scalars().all():
             del unique[each]
-    _insert(connection, list(unique.values()))
+    _insert(connection, [entry.entry for entry in unique.values()])
+    answers = [
+        (entry.id, replace_used(answer, there=_existing(connection, answer.used, [])))
+        for entry in unique.values()
+        for answer in entry.feedback
+    ]
+    _insert_answers(connection, answers)
     return len(unique)
 
 
@@ -148,7 +167,7 @@ def _read_histories(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, l
     return {row.recall_id: json.loads(row.body) for row in rows}
 
 
-def _insert_histories(connection: Connection, entries: Sequence[LoggedRecall]) -> None:
+def _insert_histories(connection: Connection, entries: Sequence[RecallEntry]) -> None:
     said = [entry for entry in entries if entry.history]
     bodies = [(json.dumps(entry.history, ensure_ascii=False).encode(), b"") for entry in said]
     text_ids = ledger.write_texts(connection, bodies)
@@ -167,40 +186,34 @@ def _answer(connection: Connection, row: AnyRow) -> Answer:
     )  # fmt: skip
 
 
-def _insert(connection: Connection, entries: Sequence[LoggedRecall]) -> None:
+def _insert(connection: Connection, entries: Sequence[RecallEntry]) -> None:
     if not entries:
         return
     text_ids = ledger.write_texts(connection, [(entry.query.encode(), b"") for entry in entries])
-    connection.execute(
-        sa.insert(recalls),
+    _INSERT.run_many(
+        connection,
         [
             {
-                "id": entry.id, "user_id": entry.user_id, "agent_id": entry.agent_id, "session_id": entry.session_id,
-                "at": entry.at, "text_id": text_id, "fingerprint": entry.fingerprint,
-                "query_version": entry.query_version, "kinds": ",".join(entry.kinds), "k": entry.k,
+                "id": entry.id.hex, "user_id": entry.scope.user_id, "agent_id": entry.scope.agent_id,
+                "session_id": entry.scope.session_id, "at": to_micros(entry.at), "text_id": text_id,
+                "fingerprint": entry.fingerprint, "query_version": entry.query_version,
+                "kinds": ",".join(entry.kinds), "k": entry.k,
             }
             for entry, text_id in zip(entries, text_ids, strict=True)
         ],
     )  # fmt: skip
     _insert_histories(connection, entries)
-    there = _existing(connection, [found.record for entry in entries for found in entry.candidates], [])
-    shown = [
-        {
-            "recall_id": entry.id, "rank": found.rank, "record_id": found.record, "score": found.score,
-            "legs": found.legs,
-        }
-        for entry in entries
-        for found in entry.candidates
-        if found.record in there
-    ]  # fmt: skip
-    if shown:
-        connection.execute(sa.insert(recall_candidates), shown)
-    answers = [
-        (entry.id, replace_used(answer, there=_existing(connection, answer.used, [])))
-        for entry in entries
-        for answer in entry.feedback
-    ]
-    _insert_answers(connection, answers)
+    _INSERT_CANDIDATE.run_many(
+        connection,
+        [
+            {
+                "recall_id": entry.id.hex, "rank": rank, "record_id": record.hex, "score": score,
+                "legs": json.dumps(dict(legs)),
+            }
+            for entry in entries
+            for record, rank, score, legs in entry.candidates
+        ],
+    )  # fmt: skip
 
 
 def replace_used(answer: Answer, *, there: set[UUID]) -> Answer:

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from memsdk.errors import InvalidInputError
-from memsdk.models import Kind
+from memsdk.models import Kind, Scope
 from memsdk.ports import RecallEntry
 
 
@@ -53,17 +53,15 @@ class LoggedRecall(_Row):
     candidates: list[Candidate] = Field(default_factory=list)
     feedback: list[Answer] = Field(default_factory=list)
 
-    @classmethod
-    def of(cls, entry: RecallEntry) -> LoggedRecall:
-        """The row of a recall just answered."""
-        return cls(
-            id=entry.id, query=entry.query, user_id=entry.scope.user_id, agent_id=entry.scope.agent_id,
-            session_id=entry.scope.session_id, at=entry.at, fingerprint=entry.fingerprint,
-            query_version=entry.query_version, kinds=list(entry.kinds), k=entry.k, history=list(entry.history),
-            candidates=[
-                Candidate(record=record, rank=rank, score=score, legs=dict(legs))
-                for record, rank, score, legs in entry.candidates
-            ],
+    @property
+    def entry(self) -> RecallEntry:
+        """As it was logged, without its feedback."""
+        return RecallEntry(
+            id=self.id, query=self.query, at=self.at,
+            scope=Scope(user_id=self.user_id, agent_id=self.agent_id, session_id=self.session_id),
+            fingerprint=self.fingerprint, query_version=self.query_version, kinds=tuple(self.kinds), k=self.k,
+            candidates=tuple((found.record, found.rank, found.score, found.legs) for found in self.candidates),
+            history=tuple(self.history),
         )  # fmt: skip
 
     @classmethod

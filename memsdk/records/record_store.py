@@ -88,7 +88,7 @@ class SqlRecords:
         return [found[each] for each in ids if each in found]
 
     def traits(self, ids: Sequence[str]) -> dict[str, Traits]:
-        """What ranking asks of records, by id; those that are gone are left out."""
+        """What ranking asks of records, by their ids' hex digits; those that are gone are left out."""
         return fetch_traits(self._database, ids)
 
     def page(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from memsdk.models import Kind, Traits
 from memsdk.records.database import Database
@@ -32,23 +32,21 @@ _KINDS = {kind.value: kind for kind in Kind}
 
 
 def fetch_traits(database: Database, ids: Sequence[str]) -> dict[str, Traits]:
-    """Traits by the record's id as text, given with or without hyphens; missing ones are left out."""
-    by_hex = {each.replace("-", ""): each for each in ids}
-    asked = list(by_hex)
+    """Traits by the hex digits of the records' ids; missing ones are left out."""
     found: dict[str, Traits] = {}
-    for start in range(0, len(asked), BATCH):
-        some = asked[start : start + BATCH]
-        for row in database.fetch(f"{_SELECT}({', '.join('?' * len(some))})", some):
-            is_whole, opening, name, answer, *whole = row
-            found[by_hex[cast("str", whole[ID])]] = Traits(
-                _KINDS[cast("str", whole[KIND])],
-                from_micros(cast("int", whole[OCCURRED_AT])),
-                cast("bytes", opening).decode(errors="ignore"),  # a letter may be cut in two
-                cast("str | None", whole[SESSION_ID]),
-                cast("str | None", whole[ROLE]),
-                cast("str | None", name),
-                cast("str | None", whole[SOURCE_ID]),
-                cast("str | None", answer),
+    for start in range(0, len(ids), BATCH):
+        some = ids[start : start + BATCH]
+        rows = database.fetch(f"{_SELECT}({', '.join('?' * len(some))})", some)
+        for is_whole, opening, name, answer, *whole in cast("Sequence[Sequence[Any]]", rows):
+            found[whole[ID]] = Traits(
+                _KINDS[whole[KIND]],
+                from_micros(whole[OCCURRED_AT]),
+                opening.decode(errors="ignore"),  # a letter may be cut in two
+                whole[SESSION_ID],
+                whole[ROLE],
+                name,
+                whole[SOURCE_ID],
+                answer,
                 partial(plain_record, whole) if is_whole else None,
             )
     return found

@@ -5,9 +5,10 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from uuid import UUID
 
-from memsdk.background import Background
+from memsdk.background import LOG_BATCH, LOG_PAUSE_S, Background
 from memsdk.errors import IndexUnavailableError
 from memsdk.models import Kind, Scope
 from memsdk.ports import RecallEntry
@@ -22,6 +23,7 @@ class Work:
         self.failures = failures
         self.pending = 3
         self.logged: list[RecallEntry] = []
+        self.batches: list[tuple[float, int]] = []  # when, and of how many entries
         self.done = threading.Event()
 
     def drain(self, *, limit: int) -> int:
@@ -38,6 +40,7 @@ class Work:
 
     def log(self, entries: Sequence[RecallEntry]) -> None:
         self.logged += entries
+        self.batches.append((time.monotonic(), len(entries)))
 
 
 def entry(number: int) -> RecallEntry:
@@ -73,3 +76,16 @@ def test_the_log_is_written_in_the_background_and_on_demand() -> None:
     assert len(work.logged) == 601
     busy.stop()
     busy.stop()
+
+
+def test_the_log_is_written_a_little_at_a_time() -> None:
+    """256 entries in one go took Python's lock for so long that the recalls meanwhile took 20 to 50 ms, and so one of a hundred."""
+    work = Work()
+    background = Background(drainer=work, log=work, enabled=False)  # type: ignore[arg-type]  # half of a log is enough
+    for number in range(3 * LOG_BATCH):
+        background.record(entry(number))
+    background.write_log(pause_s=LOG_PAUSE_S)
+    times, sizes = zip(*work.batches, strict=True)
+    assert max(sizes) <= 16
+    assert min(later - sooner for sooner, later in pairwise(times)) >= LOG_PAUSE_S
+    assert len(work.logged) == 3 * LOG_BATCH

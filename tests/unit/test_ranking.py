@@ -16,7 +16,7 @@ EVEN = Weights(dense=0.5, lexical=0.5)
 
 def hits(*pairs: tuple[int, float]) -> list[PointHit]:
     """Points of these records with these scores."""
-    return [PointHit(str(UUID(int=n)), score, {RECORD: str(UUID(int=n)), REVISION: 1}) for n, score in pairs]
+    return [PointHit(UUID(int=n).hex, score, {RECORD: str(UUID(int=n)), REVISION: 1}) for n, score in pairs]
 
 
 def order(candidates: list[Candidate]) -> list[int]:
