@@ -339,6 +339,8 @@ class Indexer:
 
     def _overtaken_by(self, notes: Sequence[_Note]) -> list[_Note]:
         """What was not told yet of the same records, which these states answer too."""
+        if not self._notes:
+            return []
         newer = {note.change.record: note for note in notes}
         with self._noting:
             older = [note for note in self._notes if note.change.record in newer]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid5
@@ -274,6 +275,13 @@ class PointBuilder:
         """All that a revision is found by, in parts that the embedder can take whole."""
         return tuple(part for line in (composed.line, *composed.also) for part in self._cut(line))
 
+    @cached_property
+    def _prefix_tokens(self) -> int:
+        """Of the longest key prefix."""
+        return max(
+            self._embedder.count_tokens([key for _, key in self._embedder.spec.prefixes.values()]), default=0
+        )
+
     def _cut(self, line: str) -> tuple[str, ...]:
         """The line in parts that the embedder can take whole, its task prefix included."""
         spec = self._embedder.spec
@@ -281,12 +289,10 @@ class PointBuilder:
         room = spec.max_tokens - SPECIAL_TOKENS
         if len(line) + longest <= room:  # a token has at least one character
             return (line,)
-        prefix_tokens = max(
-            self._embedder.count_tokens([key for _, key in spec.prefixes.values()]), default=0
-        )
-        if self._embedder.count_tokens([line])[0] <= room - prefix_tokens:
+        room -= self._prefix_tokens
+        if self._embedder.count_tokens([line])[0] <= room:
             return (line,)
-        pieces = self._chunker.chunk([Section(headings=(), text=line)], max_tokens=room - prefix_tokens)
+        pieces = self._chunker.chunk([Section(headings=(), text=line)], max_tokens=room)
         return tuple(piece.text for piece in pieces) or (line,)
 
 
