@@ -117,7 +117,7 @@ class Traits(NamedTuple):
     name: str | None = None
     source_id: str | None = None
     answer: str | None = None  # an example's output
-    read: Callable[[], Record] | None = None  # the whole record as it was then; None: to be asked for
+    hit: Callable[[float, Why | None], Hit] | None = None  # the record as it was then; None: to be asked for
 
 
 class Why(_Frozen):

@@ -16,7 +16,7 @@ from uuid import UUID
 from memsdk import conversing
 from memsdk.composing import compose
 from memsdk.filters import Filter, matches
-from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side, Traits
+from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side, Traits, Why
 from memsdk.payloads import RECORD, REVISION, Hasher, filterable, visible
 from memsdk.ports import (
     Clock,
@@ -247,15 +247,7 @@ class Recaller:
         for start in range(0, len(candidates), question.k):
             batch = candidates[start : start + question.k]
             for candidate, record in self._confirmed(question, batch, traits, at=at):
-                hits.append(
-                    Hit.model_validate(  # quicker than `model_construct`, which is a loop in Python
-                        {
-                            **record.__dict__,
-                            "score": round(candidate.score, 6),
-                            "why": candidate.why() if question.explain else None,
-                        }
-                    )
-                )
+                hits.append(record if isinstance(record, Hit) else _hit_of(record, candidate, question))
                 if len(hits) == question.k:
                     return hits
         return hits
@@ -269,19 +261,21 @@ class Recaller:
         at: datetime,
     ) -> Iterator[tuple[Candidate, Record]]:
         """The candidates that SQL lets this caller see, each with its record."""
-        records = self._read(candidates, traits)
+        records = self._read(question, candidates, traits)
         for candidate in candidates:
             record = self._as_of(records.get(candidate.key), candidate, question)
             if record is not None and self._may_see(record, question, at=at):
                 yield candidate, record
 
-    def _read(self, candidates: Sequence[Candidate], traits: Mapping[str, Traits]) -> dict[str, Record]:
-        """The candidates' records by key: those that ranking has read already, and the others from SQL."""
+    def _read(
+        self, question: Question, candidates: Sequence[Candidate], traits: Mapping[str, Traits]
+    ) -> dict[str, Record]:
+        """The candidates' records by key: those that ranking has read already, as hits, and the others from SQL."""
         found: dict[str, Record] = {}
         for candidate in candidates:
             known = traits.get(candidate.key)
-            if known is not None and known.read is not None:
-                found[candidate.key] = known.read()
+            if known is not None and known.hit is not None:
+                found[candidate.key] = known.hit(*_ranked(candidate, question))
         left = {candidate.record: candidate.key for candidate in candidates if candidate.key not in found}
         if left:
             found |= {left[record.id]: record for record in self._records.get(list(left))}
@@ -335,6 +329,17 @@ class Recaller:
             ),
             history=tuple(reversed(conversing.considered(question.history))),
         )
+
+
+def _ranked(candidate: Candidate, question: Question) -> tuple[float, Why | None]:
+    """What makes a record a hit: its score, and where that is asked for, how it came about."""
+    return round(candidate.score, 6), candidate.why() if question.explain else None
+
+
+def _hit_of(record: Record, candidate: Candidate, question: Question) -> Hit:
+    score, why = _ranked(candidate, question)
+    # quicker than `model_construct`, which is a loop in Python
+    return Hit.model_validate({**record.__dict__, "score": score, "why": why})
 
 
 def _depth(k: int) -> int:

@@ -17,7 +17,7 @@ from pydantic_core import from_json, to_json
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, Row
 
-from memsdk.models import Draft, Kind, Metadata, Record, Scope
+from memsdk.models import Draft, Hit, Kind, Metadata, Record, Scope, Why
 from memsdk.records.database import Database
 from memsdk.records.schema import from_micros, record_versions, records, texts
 
@@ -107,6 +107,10 @@ def to_record(row: AnyRow) -> Record:
 
 
 def _record(values: dict[str, object], *, body: object, extra: object) -> Record:
+    return Record.model_validate(_with_text(values, body=body, extra=extra))
+
+
+def _with_text(values: dict[str, object], *, body: object, extra: object) -> dict[str, object]:
     values["text"] = cast(bytes, body).decode()
     if extra:
         beside = decode_extra(cast(bytes, extra))
@@ -117,7 +121,7 @@ def _record(values: dict[str, object], *, body: object, extra: object) -> Record
             section=beside.section,
             data=beside.data,
         )
-    return Record.model_validate(values)
+    return values
 
 
 def fetch_records(database: Database, ids: Sequence[UUID]) -> dict[UUID, Record]:
@@ -134,11 +138,20 @@ def fetch_records(database: Database, ids: Sequence[UUID]) -> dict[UUID, Record]
 
 def plain_record(row: Sequence[object]) -> Record:
     """The record that a row of `PLAIN_SELECT` holds."""
+    return Record.model_validate(_plain_values(row))
+
+
+def plain_hit(row: Sequence[object], score: float, why: Why | None) -> Hit:
+    """The same as a hit, checked once and not twice."""
+    return Hit.model_validate({**_plain_values(row), "score": score, "why": why})
+
+
+def _plain_values(row: Sequence[object]) -> dict[str, object]:
     values: dict[str, object] = dict(zip(FIELDS, row, strict=False))
     for name in _TIMES:
         if values[name] is not None:
             values[name] = from_micros(cast(int, values[name]))
-    return _record(values, body=row[18], extra=row[19])
+    return _with_text(values, body=row[18], extra=row[19])
 
 
 def batches(ids: Sequence[UUID]) -> Iterable[Sequence[UUID]]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from memsdk.models import Kind, Traits
 from memsdk.records.database import Database
-from memsdk.records.rows import BATCH, FIELDS, PLAIN_SELECT, plain_record
+from memsdk.records.rows import BATCH, FIELDS, PLAIN_SELECT, plain_hit
 from memsdk.records.schema import from_micros
 
 OPENING_BYTES = 600
@@ -47,6 +47,6 @@ def fetch_traits(database: Database, ids: Sequence[str]) -> dict[str, Traits]:
                 name,
                 whole[SOURCE_ID],
                 answer,
-                partial(plain_record, whole) if is_whole else None,
+                partial(plain_hit, whole) if is_whole else None,
             )
     return found

@@ -76,6 +76,29 @@ def test_chats_are_searched_within_their_group_and_reported_by_category_and_spli
     assert only.results[0].overall.queries == 1
 
 
+def test_passages_are_found_as_their_shelf_finds_them(tmp_path: Path) -> None:
+    """Of chunks that say the same, users are given the nearest that lies before what they read; a figure without that is not theirs."""
+    folder = tmp_path / "lrlm" / "book"
+    folder.mkdir(parents=True)
+    said = ["The lighthouse key is under the step."] * 40
+    chunks = [
+        {"id": f"b-{n}", "text": text, "meta": {"group": "b", "order": n}} for n, text in enumerate(said)
+    ]
+    queries = [
+        {
+            "id": "q",
+            "query": "Where is the lighthouse key?",
+            "relevant": ["b-29"],
+            "meta": {"group": "b", "order": 30},
+        }
+    ]
+    write(folder / "corpus.jsonl.gz", chunks)
+    write(folder / "queries.jsonl.gz", queries)
+    result = evaluate(folder, compare=["hybrid"], embedder=HashingEmbedder(), index="exact")
+    default, hybrid = (each.overall.measures["recall@1"].mean for each in result.results)
+    assert (result.task, default, hybrid) == ("lrlm", 1.0, 0.0)
+
+
 def test_pairs_of_query_and_text_are_a_set(tmp_path: Path) -> None:
     """That is what people have: questions, and the texts that answer them."""
     path = write(
