@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from memsdk import inputs
+from memsdk.beside import helping
 from memsdk.clauses import clauses
 from memsdk.errors import InvalidInputError, NotFoundError
+from memsdk.garbage import no_full_collection
 from memsdk.models import Draft, Forgotten, Hit, Kind, Metadata, Record, Scope, Synced
 from memsdk.ports import RecordFilter, TokenCounter, Written
 from memsdk.recalled import Recall, counter_of
@@ -128,12 +130,13 @@ class ToolShelf:
             metadata=inputs.clean_metadata(metadata, tags=tags),
         )
         first: builtins.list[Tool] = []
-        if wait and not requests and isinstance(tools, builtins.list):
-            few = len(tools) // AHEAD
-            first, tools = read_tools(tools[:few]), tools[few:]
-        ahead = self._shelf.parts.writer.embed_ahead(drafts_of(first)) if first else None
-        drafts = drafts_of([*first, *read_tools(tools)], requests=requests)
-        return [item.record for item in self._shelf.add(drafts, wait=wait, ahead=ahead)]
+        with no_full_collection(), helping():  # who reads tools takes a core, and helps once they are read
+            if wait and not requests and isinstance(tools, builtins.list):
+                few = len(tools) // AHEAD
+                first, tools = read_tools(tools[:few]), tools[few:]
+            ahead = self._shelf.parts.writer.embed_ahead(drafts_of(first)) if first else None
+            drafts = drafts_of([*first, *read_tools(tools)], requests=requests)
+            return [item.record for item in self._shelf.add(drafts, wait=wait, ahead=ahead)]
 
     def sync(
         self,
