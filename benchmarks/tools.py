@@ -12,7 +12,7 @@ import argparse
 import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -144,18 +144,26 @@ def thirds(overlaps: Sequence[float]) -> dict[str, list[int]]:
 
 
 def import_ratio(data: Path, *, count: int, calls: int) -> Beside:
-    """`tools.add` beside the bare encoder on the same lines, into a new store a call; default settings."""
+    """`tools.add` beside the bare encoder on the same lines, into a new store a call, the others closed; default settings."""
     schemas = [row["meta"]["schema"] for name in SETS for row in lines(data / name / "corpus.jsonl.gz")]
     tools = [renamed(schemas[n % len(schemas)], n) for n in range(count)]
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        stores = [stack.enter_context(Memory.open(Path(folder) / str(number))) for number in range(calls)]
-        for memory in stores:
+    texts = tool_lines(tools)
+    found = []
+    for _ in range(calls):
+        with tempfile.TemporaryDirectory() as folder, Memory.open(folder) as memory:
             memory.remember("The first one starts the index host.")
-        embedder = stores[0]._parts.serving.current().embedder  # noqa: SLF001 -- the bare encoder
-        texts = tool_lines(tools)
-        return beside_encoder(
-            [(texts, partial(memory.tools.add, tools)) for memory in stores], embedder, task=Task.TOOL
-        )
+            embedder = memory._parts.serving.current().embedder  # noqa: SLF001 -- the bare encoder
+            found.append(
+                beside_encoder([(texts, partial(memory.tools.add, tools))], embedder, task=Task.TOOL)
+            )
+    ratios = [each.ratio for each in found]
+    return Beside(
+        took_s=sum(each.took_s for each in found),
+        encoder_s=sum(each.encoder_s for each in found),
+        ratio=statistics.median(ratios),
+        least=min(ratios),
+        most=max(ratios),
+    )
 
 
 def tool_lines(tools: Sequence[Mapping[str, object]]) -> list[str]:
