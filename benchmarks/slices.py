@@ -28,6 +28,18 @@ class Beside:
     least: float
     most: float
 
+    @classmethod
+    def of(cls, took: Sequence[float], encoder: Sequence[float]) -> Beside:
+        """From the seconds of each step and of its encoder."""
+        ratios = [mine / alone for mine, alone in zip(took, encoder, strict=True)]
+        return cls(
+            took_s=sum(took),
+            encoder_s=sum(encoder),
+            ratio=statistics.median(ratios),
+            least=min(ratios),
+            most=max(ratios),
+        )
+
 
 def beside_encoder(
     steps: Sequence[Step], embedder: Embedder, *, task: Task, between: Callable[[], object] = lambda: None
@@ -47,14 +59,7 @@ def beside_encoder(
         alone.append(before + seconds(partial(embedder.embed, halves[1], task=task, side=Side.KEY)))
         apart += sum(padded_tokens(half, embedder) for half in halves)
     share = padded_tokens([line for lines, _ in steps for line in lines], embedder) / apart
-    ratios = [mine / (bare * share) for mine, bare in zip(took, alone, strict=True)]
-    return Beside(
-        took_s=sum(took),
-        encoder_s=sum(alone) * share,
-        ratio=statistics.median(ratios),
-        least=min(ratios),
-        most=max(ratios),
-    )
+    return Beside.of(took, [bare * share for bare in alone])
 
 
 def seconds(run: Callable[[], object]) -> float:

@@ -156,14 +156,7 @@ def import_ratio(data: Path, *, count: int, calls: int) -> Beside:
             found.append(
                 beside_encoder([(texts, partial(memory.tools.add, tools))], embedder, task=Task.TOOL)
             )
-    ratios = [each.ratio for each in found]
-    return Beside(
-        took_s=sum(each.took_s for each in found),
-        encoder_s=sum(each.encoder_s for each in found),
-        ratio=statistics.median(ratios),
-        least=min(ratios),
-        most=max(ratios),
-    )
+    return Beside.of([each.took_s for each in found], [each.encoder_s for each in found])
 
 
 def tool_lines(tools: Sequence[Mapping[str, object]]) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from uuid import UUID
@@ -155,8 +156,13 @@ class Indexer:
             regain: take this process's own claims again, which an interrupted call may have left.
         """
         self.note()
-        self._recover(again=True)
-        changes = self._outbox.claim(owner=self._owner(), limit=limit, regain=regain)
+        generation = self._recover()
+        claim = partial(self._outbox.claim, owner=self._owner(), limit=limit, regain=regain)
+        changes = claim()
+        if not changes and self._care.recover(
+            generation=generation
+        ):  # noted by others for a run that has ended
+            changes = claim()
         if changes:
             try:
                 with helping():
@@ -359,14 +365,10 @@ class Indexer:
             )
             self._unsettled.set()
 
-    def _recover(self, *, again: bool = False) -> str:
-        """After a change of the engine's run, send again what the last one may have lost; returns the run's name.
-
-        Args:
-            again: look even where it was done for this run: another process may since have noted what the last one had.
-        """
+    def _recover(self) -> str:
+        """After a change of the engine's run, send again what the last one may have lost; returns the run's name."""
         generation = self._index.generation
-        if again or generation != self._recovered:
+        if generation != self._recovered:
             self._care.recover(generation=generation)
             self._recovered = generation
         return generation

@@ -291,7 +291,7 @@ def check_unicode(value: str, *, what: str) -> None:
 
 
 def _shows_something(value: str) -> bool:
-    return value[:1].isalnum() or any(
+    return any(
         not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf") for character in value
     )
 

@@ -18,7 +18,7 @@ from memsdk.models import Draft, Forgotten, Hit, Kind, Metadata, Record, Scope, 
 from memsdk.ports import RecordFilter, Tail
 from memsdk.remembering import changes_of
 from memsdk.shelf import Shelf
-from memsdk.stretches import Passage, PassageRecall, end_of, in_their_text, start_of
+from memsdk.stretches import Passage, PassageRecall, end_of, in_their_text, pool_of, start_of
 from memsdk.testing.failpoints import reach
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ RECUT = 2
 
 QUERY_CHARS = 1_000
 """How much of the recent text is searched for: its end, as long as a chunk or somewhat longer."""
-
-POOL = 40
-"""Chunks of which the best are chosen, also by where they stand in the text."""
 
 MAX_APPEND_CHARS = 10_000_000
 SPACE = 64  # characters of it that may follow the recent text
@@ -157,10 +154,10 @@ class PassageShelf:
         count = inputs.clean_k(k)
         (last,) = self._shelf.parts.store.passages.last(scope, count=1)
         recall = self._shelf.search(
-            _end_of(recent),
+            _query_of(recent),
             scope=replace(scope, session_id=None),  # the stream's name is not to outlive it in the recall log
             k=count,
-            pool=max(POOL, 2 * count),
+            pool=pool_of(count),
             choose=partial(in_their_text, end=end_of(last) if limit is None else limit),
             where=_earlier(last.data["stream"], limit),
             max_tokens=None
@@ -327,7 +324,7 @@ def _earlier(stream: object, limit: int | None) -> Filter:
     return of_stream if limit is None else All((of_stream, Range(field="passage.end", lte=float(limit))))
 
 
-def _end_of(recent: str) -> str:
+def _query_of(recent: str) -> str:
     """The last thousand characters, from a word on."""
     if len(recent) <= QUERY_CHARS:
         return recent

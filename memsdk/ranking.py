@@ -130,7 +130,7 @@ def fuse(
     }
     lowest = sum(least.values())
     for name, (weight, most) in scales.items():
-        rank, floor = 0, least[name]
+        rank = 0
         for point, score, payload in legs.get(name, ()):
             key, revision = point, None
             if payload:
@@ -139,11 +139,11 @@ def fuse(
             candidate = found.get(key)
             if candidate is None:
                 candidate = found[key] = Candidate(key, revision, least, legs={}, score=lowest)
-            if name not in (found_by := candidate.legs):
+            if name not in candidate.legs:
                 rank += 1
                 part = weight * (score / most) if score > 0 else 0.0
-                found_by[name] = (rank, score, part)
-                candidate.score += part - floor
+                candidate.legs[name] = (rank, score, part)
+                candidate.score += part - least[name]
     return sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.key))
 
 

@@ -16,8 +16,11 @@ FOLLOWING = 0.5
 """How much the score of the chunk after it counts for a chunk: both are given to the reader."""
 NEARNESS = 0.5
 """How much it counts to be near the recent text: who and what it is about changes slowly. Both figures: docs/ranking.md."""
-NEAR_CHARS, FAR = 600.0, 10.0
-"""Nearness falls with the logarithm of the distance, from 1 at less than a chunk to 0 at e^10 times this."""
+CHUNK_CHARS = 600
+"""What a chunk has, about."""
+FAR = 10.0
+"""Nearness falls with the logarithm of the distance in chunks, from 1 at less than one to 0 at e^10 of them."""
+POOL = 40
 
 
 class Passage(Hit):
@@ -52,6 +55,11 @@ class PassageRecall(Recall):
         return fit_passages(self.hits, budget=budget, count=count)
 
 
+def pool_of(k: int) -> int:
+    """How many of the best by score are looked at, to choose k of them by where they stand, too."""
+    return max(POOL, 2 * k)
+
+
 def in_their_text(hits: Sequence[Hit], *, end: int) -> list[Hit]:
     """The hits ordered also by what follows them and by how near they are to a character of their text, best first.
 
@@ -66,7 +74,7 @@ def in_their_text(hits: Sequence[Hit], *, end: int) -> list[Hit]:
         distance = max(0, end - end_of(hit))
         added = {
             "following": FOLLOWING * (least if after is None else after.score),
-            "nearness": NEARNESS * max(0.0, 1.0 - math.log1p(distance / NEAR_CHARS) / FAR),
+            "nearness": NEARNESS * max(0.0, 1.0 - math.log1p(distance / CHUNK_CHARS) / FAR),
         }
         changed: dict[str, object] = {"score": round((hit.score + sum(added.values())) / total, 6)}
         if hit.why is not None:

@@ -21,12 +21,11 @@ from memsdk.filters import Range
 from memsdk.memory import Memory
 from memsdk.messages import ROLES, ChatMessage
 from memsdk.models import Draft, Kind, Scope, Task
-from memsdk.passages import POOL
 from memsdk.recalled import Recall
 from memsdk.recalling import Question
 from memsdk.reranking import DEFAULT, Ordering
 from memsdk.secondstage import SecondStage
-from memsdk.stretches import in_their_text
+from memsdk.stretches import CHUNK_CHARS, in_their_text, pool_of
 from memsdk.toolformats.reading import read_tools
 from memsdk.tools import drafts_of_tools
 
@@ -39,8 +38,6 @@ KIND_OF = {
     Task.TOOL: Kind.TOOL,
     Task.LRLM: Kind.PASSAGE,
 }
-CHUNK_CHARS = 600
-"""What a chunk of a set is taken to have: about 128 tokens."""
 _FORMATS = ("%I:%M %p on %d %B, %Y", "%B-%d-%Y", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d")
 """How the sets write when a session was."""
 
@@ -87,14 +84,14 @@ def ask(
         second=second,
         explain=second is not None,
     )
-    if question.kinds == (Kind.TOOL,) and ordering == DEFAULT and second is None:
+    by_default = ordering == DEFAULT and second is None
+    if question.kinds == (Kind.TOOL,) and by_default:
         found = memory.tools.recall(
             query.query, k=DEPTH, user_id=query.group
         )  # the shelf's own is what users get
         return found, [ids.get(hit.id) for hit in found]
-    as_shelf = question.kinds == (Kind.PASSAGE,) and query.before is not None and ordering == DEFAULT
-    if as_shelf and second is None:
-        return _ask_passages(memory, question, before=query.before or 0, ids=ids)
+    if question.kinds == (Kind.PASSAGE,) and by_default and query.before is not None:
+        return _ask_passages(memory, question, before=query.before, ids=ids)
     recall, _ = memory._parts.recaller.recall(question, id=uuid7())  # noqa: SLF001 -- with an ordering of our own
     trouble = next((hit.why.reranker_error for hit in recall if hit.why and hit.why.reranker_error), None)
     if trouble is not None:
@@ -104,7 +101,7 @@ def ask(
 
 def _ask_passages(memory: Memory, question: Question, *, before: int, ids: dict[UUID, str]) -> Found:
     """As `memory.passages.recall` chooses, of chunks that are known by their order alone."""
-    wider = replace(question, k=max(POOL, 2 * question.k))
+    wider = replace(question, k=pool_of(question.k))
     recall, _ = memory._parts.recaller.recall(wider, id=uuid7())  # noqa: SLF001 -- the set's chunks, not cut anew
     hits = tuple(in_their_text(recall.hits, end=before * CHUNK_CHARS)[: question.k])
     return recall.model_copy(update={"hits": hits}), [ids.get(hit.id) for hit in hits]

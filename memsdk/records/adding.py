@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
@@ -31,7 +31,7 @@ from memsdk.records.rows import (
     to_record,
 )
 from memsdk.records.schema import records, to_micros
-from memsdk.records.states import last_turns
+from memsdk.records.states import by_session, last_turns, position_of
 
 _CONTENT = LookUp(
     SELECT_RECORDS.add_columns(records.c.content_key.label("found_by")).where(
@@ -238,14 +238,9 @@ def _position(batch: _Batch, draft: Draft) -> int | None:
     place = (draft.scope.user_id, session)
     if place not in batch.positions:
         tail = last_turns(batch.connection, place, count=max(1, batch.neighbours))
-        batch.tails[place], batch.positions[place] = tail, _position_of(tail[-1]) if tail else -1
+        batch.tails[place], batch.positions[place] = tail, position_of(tail[-1]) if tail else -1
     batch.positions[place] += 1
     return batch.positions[place]
-
-
-def _position_of(turn: Record) -> int:
-    assert turn.position is not None  # turns have one; for the type checker
-    return turn.position
 
 
 def _supersede(batch: _Batch, old_id: UUID, *, by: Record) -> None:
@@ -267,7 +262,8 @@ def _insert_fresh(batch: _Batch) -> None:
         return
     fresh = list(batch.fresh.values())
     batch.fresh = {}
-    beside = _turns_before(batch, [record for record, _, _ in fresh])
+    sessions = by_session(record for record, _, _ in fresh)
+    beside = _turns_before(batch, sessions)
     ids = [record.id for record, _, _ in fresh]
     text_ids, seqs = ledger.take_both(batch.connection, texts=len(fresh), seqs=len(fresh) + len(beside))
     changes = [Change(*numbered) for numbered in zip(seqs, [*ids, *beside], strict=True)]
@@ -277,7 +273,7 @@ def _insert_fresh(batch: _Batch) -> None:
     ledger.insert_entries(
         batch.connection, [(change, batch.owner) for change in own] + [(change, None) for change in others]
     )
-    batch.states = {} if batch.seqs else _states(batch, [record for record, _, _ in fresh], own)
+    batch.states = {} if batch.seqs else _states(batch, sessions, own)
     batch.tails = {}
     batch.seqs.update((change.record, change.seq) for change in own)
     rows = [
@@ -288,52 +284,52 @@ def _insert_fresh(batch: _Batch) -> None:
     ledger.stamp(batch.connection, others)
 
 
-def _turns_before(batch: _Batch, fresh: Sequence[Record]) -> list[UUID]:
+def _tail_before(batch: _Batch, place: ledger.Place, turns: Sequence[Record]) -> list[Record] | None:
+    """The session's last turns as this transaction read them, before any was inserted; None unless these come after them."""
+    tail = batch.tails.get(place)
+    first = position_of(turns[0])
+    return tail if tail is not None and all(position_of(turn) < first for turn in tail) else None
+
+
+def _turns_before(batch: _Batch, sessions: Mapping[ledger.Place, Sequence[Record]]) -> list[UUID]:
     """The last turns that were there already: they are indexed with those that follow, so they change too."""
     if not batch.neighbours:
         return []
     found: list[UUID] = []
-    for place, turns in _by_place(fresh).items():
-        tail = batch.tails.get(place)  # read in this transaction, and nothing was inserted since
-        first = _position_of(turns[0])
-        if tail is not None and all(_position_of(turn) < first for turn in tail):
+    for place, turns in sessions.items():
+        tail = _tail_before(batch, place, turns)
+        if tail is not None:
             found += [turn.id for turn in tail]
         else:
-            found += ledger.turns_before(batch.connection, place, first, count=batch.neighbours)
+            found += ledger.turns_before(
+                batch.connection, place, position_of(turns[0]), count=batch.neighbours
+            )
     return found
 
 
-def _by_place(fresh: Sequence[Record]) -> dict[ledger.Place, list[Record]]:
-    """The turns among them by session, in order."""
-    places: dict[ledger.Place, list[Record]] = {}
-    for record in fresh:
-        if record.kind is Kind.MEMORY and record.session_id is not None and record.position is not None:
-            places.setdefault((record.user_id, record.session_id), []).append(record)
-    for turns in places.values():
-        turns.sort(key=_position_of)
-    return places
-
-
-def _states(batch: _Batch, fresh: Sequence[Record], own: Sequence[Change]) -> dict[UUID, Indexable]:
+def _states(
+    batch: _Batch, sessions: Mapping[ledger.Place, Sequence[Record]], own: Sequence[Change]
+) -> dict[UUID, Indexable]:
     """What is to be indexed of each, but for turns that do not come after all of their session: those are to be read."""
     around: dict[UUID, tuple[Sequence[Record], Sequence[Record]]] = {}
     unknown: set[UUID] = set()
     count = batch.neighbours
-    for place, turns in _by_place(fresh).items() if count else ():
-        tail = batch.tails.get(place)
-        if tail is None or (tail and _position_of(tail[-1]) >= _position_of(turns[0])):
+    for place, turns in sessions.items() if count else ():
+        tail = _tail_before(batch, place, turns)
+        if tail is None:
             unknown.update(turn.id for turn in turns)
             continue
         run = [*tail, *turns]
         for at, turn in enumerate(turns, len(tail)):
             around[turn.id] = run[max(0, at - count) : at], run[at + 1 : at + 1 + count]
     states = {}
-    for record, change in zip(fresh, own, strict=True):
-        if record.id not in unknown:
-            before, after = around.get(record.id, ((), ()))
-            states[record.id] = Indexable(
-                id=record.id, seq=change.seq, revisions=(record,), before=tuple(before), after=tuple(after)
-            )
+    for change in own:
+        if change.record not in unknown:
+            before, after = around.get(change.record, ((), ()))
+            states[change.record] = Indexable(
+                id=change.record, seq=change.seq, revisions=(batch.by_id[change.record],), before=tuple(before),
+                after=tuple(after),
+            )  # fmt: skip
     return states
 
 

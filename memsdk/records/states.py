@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -64,6 +64,23 @@ def last_turns(connection: Connection, place: ledger.Place, *, count: int) -> li
     return [plain_record(row) for row in driver_of(connection).execute(_LAST, asked)][::-1]
 
 
+def by_session(some: Iterable[Record]) -> dict[ledger.Place, list[Record]]:
+    """The turns among the records by session, in order."""
+    sessions: dict[ledger.Place, list[Record]] = {}
+    for record in some:
+        if record.kind is Kind.MEMORY and record.session_id is not None and record.position is not None:
+            sessions.setdefault((record.user_id, record.session_id), []).append(record)
+    for turns in sessions.values():
+        turns.sort(key=position_of)
+    return sessions
+
+
+def position_of(turn: Record) -> int:
+    """A turn's place in its session."""
+    assert turn.position is not None  # turns have one; for the type checker
+    return turn.position
+
+
 def _current(
     connection: Connection, ids: Sequence[UUID]
 ) -> tuple[dict[UUID, Record], dict[UUID, tuple[int, int]]]:
@@ -88,15 +105,10 @@ def _neighbours(
     connection: Connection, some: Sequence[Record], *, count: int
 ) -> dict[UUID, tuple[tuple[Record, ...], tuple[Record, ...]]]:
     """The turns before and after each of the records that is a turn of a session."""
-    places = ledger.by_place(
-        ((record.user_id, record.session_id), record.position)
-        for record in some
-        if record.kind is Kind.MEMORY and record.session_id is not None and record.position is not None
-    )
     known = {record.id.hex: record for record in some}
     found: dict[UUID, tuple[tuple[Record, ...], tuple[Record, ...]]] = {}
-    for place, positions in places.items():
-        for first, last in _runs(positions):
+    for place, own in by_session(some).items():
+        for first, last in _runs([position_of(turn) for turn in own]):
             turns = _read_run(connection, place, first, last, count=count, known=known)
             for at, turn in enumerate(turns):
                 if turn.position is not None and first <= turn.position <= last:
