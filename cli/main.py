@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from types import TracebackType
 
@@ -66,11 +67,9 @@ class Commands(click.Group):
                 click.echo("\n  ".join((f"error: {error}", *getattr(error, "__notes__", ()))), err=True)
             ctx.exit(error.exit_code)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            ctx.exit(PIPE_CLOSED)
+            ctx.exit(_pipe_closed())
         except (KeyboardInterrupt, click.Abort):
-            click.echo("\ninterrupted; what was acknowledged is kept", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(_interrupted())
 
 
 @click.group(
@@ -101,9 +100,49 @@ def main() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     gc.set_threshold(GARBAGE)
     try:
-        cli(prog_name="memsdk")
+        _run(sys.argv[1:])
     finally:
         gc.freeze()  # the end of the process walks all that is left otherwise, to free what it is about to lose
+
+
+def _run(arguments: Sequence[str]) -> None:
+    """Run the command: a recall beside a program that has the store open by the standby, which it leaves for the next one."""
+    standby = None
+    if arguments[:1] == ["recall"]:
+        from memsdk.cli.standby import (
+            standby_for,
+        )  # what it imports, help and the other commands can do without
+
+        standby = standby_for(arguments)
+    if standby is None or not standby.is_wanted:
+        cli(prog_name="memsdk")
+        return
+    try:
+        code = standby.run(arguments)
+    except BrokenPipeError:
+        code = _pipe_closed()
+    except KeyboardInterrupt:
+        code = _interrupted()
+    if code is not None:
+        sys.exit(code)
+    try:
+        cli(prog_name="memsdk")
+    except SystemExit as end:
+        if not end.code:
+            standby.leave_behind()
+        raise
+
+
+def _pipe_closed() -> int:
+    """Nothing is written any more; the exit code of it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return PIPE_CLOSED
+
+
+def _interrupted() -> int:
+    """A line that says so, and the exit code of it."""
+    click.echo("\ninterrupted; what was acknowledged is kept", err=True)
+    return INTERRUPTED
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

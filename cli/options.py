@@ -17,6 +17,7 @@ import click
 from memsdk.cli import head_start
 from memsdk.cli.debugging import debug_option
 from memsdk.cli.output import note
+from memsdk.cli.places import DATABASE, DEFAULT_STORE
 from memsdk.errors import InvalidInputError, StoreError
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 Option = Callable[[Command], Command]
 
-DEFAULT_STORE = "agent-memory"
-DATABASE = "memory.db"
 KINDS = ("memory", "document", "example", "tool", "passage")
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[smhdw]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}

@@ -1,4 +1,4 @@
-"""Where the index host of a folder listens, and the key that proves a client's right to it."""
+"""Where the index host of a folder listens, and a standby of its commands, and the key that proves a client's right."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ FAMILY = "AF_PIPE" if sys.platform == "win32" else "AF_UNIX"
 
 
 @contextmanager
-def address(folder: Path) -> Iterator[str]:
+def address(folder: Path, socket: str = SOCKET) -> Iterator[str]:
     """The name to bind or connect to, valid inside the block; a path too long for a socket is reached by a short one."""
-    path = folder.absolute() / SOCKET
+    path = folder.absolute() / socket
     if sys.platform == "win32":
-        yield rf"\\.\pipe\memsdk-{_digest(folder)}"
+        yield rf"\\.\pipe\memsdk-{_digest(path)}"
     elif len(os.fsencode(path)) <= LONGEST:
         yield str(path)
     elif Path("/proc/self/fd").is_dir():
         directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            yield f"/proc/self/fd/{directory}/{SOCKET}"
+            yield f"/proc/self/fd/{directory}/{socket}"
         finally:
             os.close(directory)
     else:
-        yield str(socket_path(folder))
+        yield str(socket_path(folder, socket))
 
 
-def socket_path(folder: Path) -> Path | None:
+def socket_path(folder: Path, socket: str = SOCKET) -> Path | None:
     """The socket's file; None for a Windows pipe. Raises IndexUnavailableError."""
-    path = folder.absolute() / SOCKET
+    path = folder.absolute() / socket
     if sys.platform == "win32":
         return None
     if len(os.fsencode(path)) <= LONGEST or Path("/proc/self/fd").is_dir():
@@ -50,7 +50,7 @@ def socket_path(folder: Path) -> Path | None:
             f"{private} is not this user's alone, so no socket is put there; remove it, or move the store to a"
             ' shorter path, or use index="embedded-inline"'
         )
-    return private / f"{_digest(folder)}.sock"
+    return private / f"{_digest(path)}.sock"
 
 
 def key_of(folder: Path) -> bytes:
@@ -71,5 +71,5 @@ def key_of(folder: Path) -> bytes:
     return path.read_bytes()
 
 
-def _digest(folder: Path) -> str:
-    return hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:24]
+def _digest(path: Path) -> str:
+    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:24]
