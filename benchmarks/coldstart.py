@@ -52,7 +52,13 @@ def _measure(store: Path, *, rounds: int) -> dict[str, list[tuple[float, float]]
         "--store",
         str(store),
     ]
-    times: dict[str, list[tuple[float, float]]] = {"python": [], "click": [], "cold": [], "first": [], "warm": []}
+    times: dict[str, list[tuple[float, float]]] = {
+        "python": [],
+        "click": [],
+        "cold": [],
+        "first": [],
+        "warm": [],
+    }
     for command in (
         recall,
         [*python, "import click"],
@@ -65,7 +71,9 @@ def _measure(store: Path, *, rounds: int) -> dict[str, list[tuple[float, float]]
         times["cold"].append(_timed(recall))
     with Memory.open(store) as memory:
         memory.recall("Is it warm?", user_id="ana")
-        times["first"] += [_timed(recall, MEMSDK_STANDBY_S="0") for _ in range(rounds)]  # and leaves none behind
+        times["first"] += [
+            _timed(recall, MEMSDK_STANDBY_S="0") for _ in range(rounds)
+        ]  # and leaves none behind
         _timed(recall)
         _wait_for_standby(store)
         times["warm"] += [_timed(recall) for _ in range(rounds)]

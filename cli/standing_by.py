@@ -91,7 +91,7 @@ class Screen(io.TextIOWrapper):
         return self._printed.getvalue()
 
 
-def run(request: Mapping[str, object]) -> list[object]:
+def run(request: Mapping[str, object]) -> tuple[int, bytes, bytes]:
     """Run a command; its exit code and what it printed on stdout and stderr."""
     out, err = (
         Screen(encoding=str(encoding), is_terminal=bool(is_terminal))
@@ -103,11 +103,17 @@ def run(request: Mapping[str, object]) -> list[object]:
         redirect_stdout(out),
         redirect_stderr(err),
     ):
-        try:
-            cli(cast("Sequence[str]", request["arguments"]), prog_name="memsdk")
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    return [code, out.printed(), err.printed()]
+        code = _exit_code(cast("Sequence[str]", request["arguments"]))
+    return code, out.printed(), err.printed()
+
+
+def _exit_code(arguments: Sequence[str]) -> int:
+    """What the command would have left its process with."""
+    try:
+        cli(arguments, prog_name="memsdk")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
 @contextmanager

@@ -18,11 +18,12 @@ class Memsdk:
     def __init__(self, folder: str, source: str) -> None:
         self._hashing = Timed(Borrowed()) if source == HASHING else None
         self._memory = Memory.open(Path(folder), embedder=self._hashing)
+        self._asking_s = 0.0
 
     @property
     def embed_s(self) -> float:
-        """The seconds spent in hashing."""
-        return self._hashing.seconds if self._hashing else 0.0
+        """The seconds spent in the encoder: those of the queries as the recall tells, and those of hashing."""
+        return self._asking_s + (self._hashing.seconds if self._hashing else 0.0)
 
     def add(self, items: list[Item]) -> None:
         """One call a session."""
@@ -41,7 +42,10 @@ class Memsdk:
 
     def search(self, user: str, text: str, k: int) -> list[str]:
         """Within the user's."""
-        return [str(hit.external_id) for hit in self._memory.recall(text, user_id=user, k=k)]
+        recall = self._memory.recall(text, user_id=user, k=k)
+        if self._hashing is None:
+            self._asking_s += recall.embed_s
+        return [str(hit.external_id) for hit in recall]
 
     def close(self) -> None:
         """Let go of it."""

@@ -83,6 +83,14 @@ def decode_extra(stored: bytes) -> Extra:
     )
 
 
+def name_and_data(stored: bytes) -> tuple[str | None, Metadata]:
+    """Of `Extra` what ranking asks of many records in each recall."""
+    if not stored:
+        return None, {}
+    parts = from_json(stored)
+    return parts.get("n"), parts.get("d", {})
+
+
 def extra_of(draft: Draft) -> Extra:
     """What a draft says beside its text."""
     return Extra(

@@ -245,8 +245,8 @@ def test_output_is_for_the_stream_of_the_one_who_asked(tmp_path: Path) -> None:
     }
     code, out, err = run(asked)
     assert (code, err) == (0, b"")
-    assert bytes(str(out), "ascii").startswith(b"b'memsdk ")
+    assert out.startswith(b"memsdk ")
     assert "COLUMNS" not in os.environ or os.environ["COLUMNS"] != "40"
     code, out, err = run({**asked, "arguments": ["show", "no-such-id", "--store", "none"]})
     assert code != 0
-    assert b"there is no store in none" in bytes(err)  # type: ignore[arg-type]  # bytes, by the function's word
+    assert b"there is no store in none" in err
