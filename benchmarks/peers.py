@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,8 +32,13 @@ import numpy as np
 from benchmarks.filling import Borrowed
 from benchmarks.peer_workers.serving import OFFLINE, Item, digest
 from benchmarks.turns import sentence, synthetic
-from memsdk import Side, Task
+from memsdk import Memory, Side, Task
 from memsdk.embedding.loading import load_embedder
+from memsdk.index.edge import EdgeIndex
+from memsdk.index.engine import Engine
+from memsdk.index.facade import MESSAGE
+from memsdk.index.wire import point_to_row, spec_to_plain
+from memsdk.models import CollectionSpec, Point
 from memsdk.ports import Embedder
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +84,8 @@ def main(arguments: list[str]) -> dict[str, object]:
     if options.adds and "mem0" in there:
         result["adds"] = adds(run, options.data, count=options.adds)
     if options.records:
+        result["engine_alone_ms"] = engine_alone()
+        print(f"  Qdrant Edge alone, ms a point: {result['engine_alone_ms']}", flush=True)
         result["searches"] = searches(run, records=options.records, count=options.searches)
     return show(result)
 
@@ -249,6 +257,43 @@ def searches(run: Run, *, records: int, count: int) -> dict[str, dict[str, float
             }
             print(f"  {records} records: {name} {found[name]}", flush=True)
     return found
+
+
+class Noting(EdgeIndex):
+    """Keeps what it is given."""
+
+    points: list[Point]
+    made: dict[str, CollectionSpec]
+
+    def ensure(self, collection: str, spec: CollectionSpec) -> None:
+        """See `VectorIndex.ensure`."""
+        self.__dict__.setdefault("made", {})[collection] = spec
+        super().ensure(collection, spec)
+
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        """See `VectorIndex.upsert`."""
+        self.__dict__.setdefault("points", []).extend(points)
+        super().upsert(collection, points)
+
+
+def engine_alone(*, turns: int = 4_000) -> float:
+    """Milliseconds that Qdrant Edge itself takes for a record's point: those of as many turns, in an empty collection."""
+    with tempfile.TemporaryDirectory() as temporary:
+        noting = Noting(Path(temporary) / "noting")
+        with Memory.open(Path(temporary) / "store", embedder=Borrowed(), index=noting) as memory:
+            for batch in synthetic(turns, users=10, batch=500, seed=7):
+                memory.remember(batch.messages, user_id=batch.user_id, session_id=batch.session_id)
+            memory.flush()
+        rows = [point_to_row(point) for point in noting.points]
+        engine = Engine(Path(temporary) / "alone")
+        ((name, spec),) = noting.made.items()
+        engine.ensure(name, spec_to_plain(spec))
+        began = time.perf_counter()
+        for start in range(0, len(rows), MESSAGE):
+            engine.upsert(name, rows[start : start + MESSAGE])
+        took = time.perf_counter() - began
+        engine.close()
+    return round(took / len(rows) * 1e3, 3)
 
 
 def locomo(data: Path) -> list[Item]:
