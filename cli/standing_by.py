@@ -168,7 +168,7 @@ def main(arguments: Sequence[str]) -> None:
             load(store)
             gc.freeze()
             serve(store / INDEX)
-    except Timeout:
+    except (Timeout, FileNotFoundError):  # another stands by, or the store was removed meanwhile
         return
 
 

@@ -8,7 +8,7 @@ The figures behind every constant are in docs/ranking.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -70,12 +70,19 @@ class Composed:
     lexical: tuple[LexicalText, ...] = ()
 
 
-def compose(record: Record, *, before: Sequence[Record] = (), after: Sequence[Record] = ()) -> Composed:
+def compose(
+    record: Record,
+    *,
+    before: Sequence[Record] = (),
+    after: Sequence[Record] = (),
+    line_of: Callable[[Record], str] | None = None,
+) -> Composed:
     """What to index of this record.
 
     Args:
         before: the turns before it in its session, oldest first.
         after: the turns after it, oldest first.
+        line_of: `turn_line`, or `remembered_lines()` for many turns beside each other.
     """
     if record.kind is Kind.TOOL:
         return _compose_tool(record)
@@ -84,17 +91,18 @@ def compose(record: Record, *, before: Sequence[Record] = (), after: Sequence[Re
     if record.kind is not Kind.MEMORY:
         text = chunk_text(record)
         return Composed(line=text, lexical=(LexicalText(text=text, average_length=256, b=0.75, weight=1.0),))
-    line = turn_line(record)
+    line_of = line_of or turn_line
+    line, words = line_of(record), max(1, len(record.text.split()))
     share = LINE_SHARE
     if any(turn.role == "assistant" for turn in (record, *before, *after)):
         before, after = _heard(record, before), _heard(record, after)
-        share = 1.0 - (1.0 - LINE_SHARE) * min(1.0, LONG_MESSAGE_WORDS / max(1, len(record.text.split())))
+        share = 1.0 - (1.0 - LINE_SHARE) * min(1.0, LONG_MESSAGE_WORDS / words)
     turns = {-distance: turn for distance, turn in enumerate(reversed(before), 1)}
     turns |= dict(enumerate(after, 1))
-    lean = min(1.0, SHORT_TURN_WORDS / max(1, len(record.text.split())))
+    lean = min(1.0, SHORT_TURN_WORDS / words)
     return Composed(
         line=line,
-        context=tuple((turn_line(turns[at]), lean * weight) for at, weight in CONTEXT.items() if at in turns),
+        context=tuple((line_of(turns[at]), lean * weight) for at, weight in CONTEXT.items() if at in turns),
         lexical=(
             LexicalText(text=line, average_length=40, b=0.6, weight=share),
             LexicalText(text=_window(line, turns), average_length=80, b=0.75, weight=1.0 - share),
@@ -155,6 +163,19 @@ def turn_line(record: Record) -> str:
     day = _day(record.occurred_at.date()) if dated else ""
     who = " ".join(part for part in (speaker, day) if part)
     return f"{who}: {said(record)}" if who else said(record)
+
+
+def remembered_lines() -> Callable[[Record], str]:
+    """`turn_line`, each made once: a turn is a neighbour of four others. Ask only of records that are kept meanwhile."""
+    known: dict[int, str] = {}
+
+    def line_of(record: Record) -> str:
+        line = known.get(id(record))
+        if line is None:
+            line = known[id(record)] = turn_line(record)
+        return line
+
+    return line_of
 
 
 @lru_cache(maxsize=1_024)

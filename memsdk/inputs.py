@@ -291,7 +291,7 @@ def check_unicode(value: str, *, what: str) -> None:
 
 
 def _shows_something(value: str) -> bool:
-    return any(
+    return value[:1].isalnum() or any(  # as nearly all do
         not character.isspace() and unicodedata.category(character) not in ("Cc", "Cf") for character in value
     )
 

@@ -101,8 +101,15 @@ def payload_of(
     for path, value in _leaves(filterable(revision)):
         if path in HAS_ITS_OWN:
             continue
-        values = [item for item in (value if isinstance(value, list) else (value,)) if item is not None]
         name, time_name = hasher.field(path)
+        if isinstance(value, str):  # as most are
+            payload[name] = hasher(value)
+            if (moment := as_time(value)) is not None:
+                payload[time_name] = moment
+            if path not in NOT_IN_EQUAL:
+                equal.append(_pair(path, value, hasher))
+            continue
+        values = [item for item in (value if isinstance(value, list) else (value,)) if item is not None]
         _put(payload, name, [_hashed(item, hasher) for item in values])
         _put(payload, time_name, [moment for item in values if (moment := as_time(item)) is not None])
         if path not in NOT_IN_EQUAL:
@@ -224,7 +231,7 @@ def _pair(path: str, text: str, hasher: Hasher) -> str:
 def _leaves(value: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
     for name, inner in value.items():
         path = prefix + name
-        if isinstance(inner, Mapping):
+        if isinstance(inner, dict):  # as JSON has no other mapping; asking for any is slow
             yield path, {}  # there, so that $exists finds it
             yield from _leaves(inner, path + ".")
         else:

@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import JsonValue
 
 from memsdk.beside import beside, wait_for
-from memsdk.composing import Composed, compose
+from memsdk.composing import Composed, compose, remembered_lines
 from memsdk.forking import renew_in_child
 from memsdk.models import TASK_OF, Draft, Kind, Point, Record, Side, SparseVector, Task
 from memsdk.payloads import Hasher, payload_of
@@ -142,7 +142,8 @@ class PointBuilder:
             tasks: whose key prefix each kind is embedded with.
             after: what the encoder is busy with until it is done.
         """
-        plans = [self._plan(state) for state in states]
+        line_of = remembered_lines()
+        plans = [self._plan(state, line_of) for state in states]
         counts = [sum(len(plan.parts) for plan in group) for group in plans]
         stretches, work = self._stretches(plans, tasks, after=after)
         if len(plans) > FEW:
@@ -242,7 +243,8 @@ class PointBuilder:
             for part in item.lexical:
                 alike.setdefault((part.average_length, part.b), []).append((number, part.weight, part.text))
         sums: list[dict[int, float]] = [{} for _ in composed]
-        for (length, b), entries in alike.items():
+        # the longer texts first: what comes after them is added term by term
+        for (length, b), entries in sorted(alike.items(), reverse=True):
             encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length, b=b)
             for (number, weight, _), vector in zip(entries, encoded, strict=True):
                 total, weighed = sums[number], [weight * value for value in vector.values]
@@ -253,11 +255,11 @@ class PointBuilder:
                     total[index] = total.get(index, 0.0) + value
         return [SparseVector(list(total), list(total.values())) for total in sums]
 
-    def _plan(self, state: Indexable) -> list[_Planned]:
+    def _plan(self, state: Indexable, line_of: Callable[[Record], str]) -> list[_Planned]:
         previous = state.before[-1].id if state.before else None
         plans = []
         for number, revision in enumerate(state.revisions):
-            composed = compose(revision, before=state.before, after=state.after)
+            composed = compose(revision, before=state.before, after=state.after, line_of=line_of)
             later = state.revisions[number + 1] if number + 1 < len(state.revisions) else None
             plans.append(
                 _Planned(
