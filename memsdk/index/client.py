@@ -24,7 +24,7 @@ from memsdk.index.guards import FLOOR, free_bytes
 from memsdk.index.host import LINGER_S
 from memsdk.index.protocol import FAILED, PROGRESS, error_of, greet_host, pack, receive
 
-IDLE = 8  # connections kept for the next call
+IDLE = 16  # connections kept for the next call; a recall has two at once
 INLINE = 'index="embedded-inline" needs no host'
 
 
