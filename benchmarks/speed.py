@@ -1,10 +1,9 @@
 """What recall adds to embedding the query in a large store, alone and while another process writes; and reopening.
 
 The store believes that the packaged model made its vectors, and hashing did (384 numbers), so that filling takes minutes.
-Recall embeds its queries with the real model, as the index looks by word meanwhile: its own time is what passed around the
-call, less the time inside the encoder, and what that took longer than another query embedded by itself is recall's, too
-(medians, each measured in turn). A fixed loop in Python, timed between them, says how fast the machine was. Reopening is
-compared with loading the model alone.
+Recall embeds its queries with the real model: its own time is what passed around the call, less the time inside the encoder,
+and what that took longer than another query embedded by itself is recall's, too (medians, each measured in turn). A fixed
+loop in Python, timed between them, says how fast the machine was. Reopening is compared with loading the model alone.
 """
 
 from __future__ import annotations

@@ -131,11 +131,13 @@ def fuse(
     lowest = sum(least.values())
     for name, (weight, most) in scales.items():
         rank = 0
-        for hit in legs.get(name, ()):
-            score, key = hit.score, record_key(hit)
+        for point, score, payload in legs.get(name, ()):
+            key, revision = point, None
+            if payload:
+                key = cast("str", payload.get(RECORD, point)).replace("-", "")
+                revision = cast("int | None", payload.get(REVISION))
             candidate = found.get(key)
             if candidate is None:
-                revision = cast("int | None", hit.payload.get(REVISION)) if hit.payload else None
                 candidate = found[key] = Candidate(key, revision, least, legs={}, score=lowest)
             if name not in candidate.legs:
                 rank += 1
@@ -143,11 +145,6 @@ def fuse(
                 candidate.legs[name] = (rank, score, part)
                 candidate.score += part - least[name]
     return sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.key))
-
-
-def record_key(hit: PointHit) -> str:
-    """The record that a point is of, as 32 hex digits: the payload names it where the point is a part of it."""
-    return cast("str", hit.payload.get(RECORD, hit.key)).replace("-", "") if hit.payload else hit.key
 
 
 def _least(hits: Sequence[PointHit], *, depth: int) -> float:

@@ -29,7 +29,7 @@ from memsdk.ports import (
     SearchResult,
 )
 from memsdk.querying import QueryWay
-from memsdk.ranking import DEPTH, Candidate, Weights, best_scores, fuse, merge, record_key
+from memsdk.ranking import DEPTH, Candidate, Weights, best_scores, fuse, merge
 from memsdk.recalled import Recall
 from memsdk.reranking import DEFAULT, POOL, Ordering, rerank
 from memsdk.secondstage import SecondStage
@@ -42,11 +42,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 FIELDS = (RECORD, REVISION)
-AHEAD = POOL
-"""How many of the best by word are read while the index looks by meaning: of the pool all but four or five are among them."""
-
-_Finding = Callable[[], SearchResult]
-"""Waits for what one leg finds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,30 +72,15 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Group:
-    """Kinds that are searched together: they share space, query vector and weights.
+class _Search:
+    """What the legs found for some kinds in one collection, with one query vector.
 
     Attributes:
-        query: names the query vector.
-        filter: which of the collection's points may be found.
+        scale: names the collection and the query vector: scores of equal scales compare.
     """
 
-    collection: str
-    query: tuple[str, str]
+    scale: str
     weights: Weights
-    filter: Filter
-
-    @property
-    def scale(self) -> str:
-        """Names the collection and the query vector: scores of equal scales compare."""
-        return "\0".join((self.collection, *self.query))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Search:
-    """What the legs found for a group."""
-
-    group: _Group
     legs: SearchResult
 
 
@@ -141,23 +121,13 @@ class Recaller:
             kind: serving.way(kind, user_id=question.scope.user_id, amid=bool(question.history))
             for kind in question.kinds
         }
-        at = question.as_of or now
-        groups = self._groups(question, ways=ways, serving=serving, at=at)
-        # the index looks by word while the query is embedded, and by meaning while what it found by word is read
-        by_word = self._begin_by_word(question, groups)
         vectors, embed_s = self._embed(question, ways=ways)
-        by_meaning = [
-            self._begin(question, group, Leg(name=DENSE, dense=vectors[group.query])) for group in groups
-        ]
-        found_by_word = [found() for found in by_word]
-        read = self._read_ahead(question, found_by_word)
-        searches = [
-            _Search(group=group, legs={**found(), **words})
-            for group, found, words in zip(groups, by_meaning, found_by_word, strict=True)
-        ]
+        searches = self._search(
+            question, vectors=vectors, ways=ways, serving=serving, at=question.as_of or now
+        )
         fused = merge(_fused(searches, depth=_depth(question.k)))
-        ranked, traits = self._reranked(question, fused, read, at=at)
-        hits = self._hits(question, ranked, traits, at=at)
+        ranked, traits = self._reranked(question, fused, at=question.as_of or now)
+        hits = self._hits(question, ranked, traits, at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
         versions = ",".join(dict.fromkeys(way.version for way in ways.values()))
         recall = Recall(
@@ -185,48 +155,37 @@ class Recaller:
                 vectors[way.key] = conversing.mixed(turns) if question.history else turns[0]
         return vectors, time.perf_counter() - began
 
-    def _groups(
-        self, question: Question, *, ways: Mapping[Kind, QueryWay], serving: Serving, at: datetime
-    ) -> list[_Group]:
-        """The kinds that are asked for, by how they are searched."""
+    def _search(
+        self,
+        question: Question,
+        *,
+        vectors: Mapping[tuple[str, str], Vector],
+        ways: Mapping[Kind, QueryWay],
+        serving: Serving,
+        at: datetime,
+    ) -> list[_Search]:
+        """What each space found. Kinds that share space, query vector and weights are searched together."""
+        words = conversing.mixed_terms([self._lexical.encode_query(turn) for turn in question.turns])
         alike: dict[tuple[str, tuple[str, str], Weights], list[Kind]] = {}
         for kind, way in ways.items():
             weights = way.weights if question.ordering.weights is None else question.ordering.weights[kind]
             alike.setdefault((serving.spaces[way.task].collection, way.key, weights), []).append(kind)
-        return [
-            _Group(
-                collection=collection,
-                query=query,
-                weights=weights,
+        searches = []
+        for (collection, query, weights), kinds in alike.items():
+            legs = [Leg(name=DENSE, dense=vectors[query])]
+            if words.indices:
+                legs.append(Leg(name=SPARSE, sparse=words))
+            request = SearchRequest(
+                legs=tuple(legs),
                 filter=self._filter(question, kinds=kinds, at=at),
+                limit=_depth(question.k),
+                payload=FIELDS,
+                parts_only=question.as_of is None,
             )
-            for (collection, query, weights), kinds in alike.items()
-        ]
-
-    def _begin_by_word(self, question: Question, groups: Sequence[_Group]) -> list[_Finding]:
-        """Each group's lexical leg; without a word that is searched for, nothing is asked or found."""
-        words = conversing.mixed_terms([self._lexical.encode_query(turn) for turn in question.turns])
-        if not words.indices:
-            return [dict] * len(groups)
-        return [self._begin(question, group, Leg(name=SPARSE, sparse=words)) for group in groups]
-
-    def _begin(self, question: Question, group: _Group, leg: Leg) -> _Finding:
-        request = SearchRequest(
-            legs=(leg,),
-            filter=group.filter,
-            limit=_depth(question.k),
-            payload=FIELDS,
-            parts_only=question.as_of is None,
-        )
-        pending = self._index.begin_search(group.collection, [request])
-        return lambda: pending()[0]
-
-    def _read_ahead(self, question: Question, found: Sequence[SearchResult]) -> Mapping[str, Traits]:
-        """What ranking will ask of the best by word: most of them are among the best of both legs."""
-        if not question.ordering.needs_traits(question.kinds):
-            return {}
-        best = [record_key(hit) for legs in found for hits in legs.values() for hit in hits[:AHEAD]]
-        return self._records.traits(list(dict.fromkeys(best))) if best else {}
+            (found,) = self._index.search(collection, [request])
+            scale = "\0".join((collection, *query))
+            searches.append(_Search(scale=scale, weights=weights, legs=found))
+        return searches
 
     def _filter(self, question: Question, *, kinds: Sequence[Kind], at: datetime) -> Filter:
         return visible(
@@ -241,12 +200,7 @@ class Recaller:
         )
 
     def _reranked(
-        self,
-        question: Question,
-        candidates: Sequence[Candidate],
-        read: Mapping[str, Traits],
-        *,
-        at: datetime,
+        self, question: Question, candidates: Sequence[Candidate], *, at: datetime
     ) -> tuple[Sequence[Candidate], Mapping[str, Traits]]:
         """The best candidates by what they are, too, and what that is: nothing is read for kinds without signals.
 
@@ -257,10 +211,7 @@ class Recaller:
             return (candidates if second is None else second(candidates)), {}
         looked_at = 0 if question.second is None else question.second.candidates
         pool = candidates[: max(POOL, 2 * question.k, looked_at)]
-        keys = [candidate.key for candidate in pool]
-        traits = {key: read[key] for key in keys if key in read}
-        if left := [key for key in keys if key not in read]:
-            traits |= self._records.traits(left)
+        traits = self._records.traits([candidate.key for candidate in pool])
         if len(traits) < len(pool):  # some are gone since they were found
             gone = {candidate.key for candidate in pool} - traits.keys()
             candidates = [candidate for candidate in candidates if candidate.key not in gone]
@@ -400,9 +351,8 @@ def _fused(searches: Sequence[_Search], *, depth: int) -> list[list[Candidate]]:
     """Each search's legs fused; those of one scale are measured by the same best scores, so that they compare."""
     spaces: dict[str, list[SearchResult]] = {}
     for search in searches:
-        spaces.setdefault(search.group.scale, []).append(search.legs)
+        spaces.setdefault(search.scale, []).append(search.legs)
     best = {scale: best_scores(found) for scale, found in spaces.items()}
     return [
-        fuse(search.legs, weights=search.group.weights, depth=depth, best=best[search.group.scale])
-        for search in searches
+        fuse(search.legs, weights=search.weights, depth=depth, best=best[search.scale]) for search in searches
     ]

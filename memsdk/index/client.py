@@ -7,10 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
@@ -24,7 +22,7 @@ from memsdk.index.guards import FLOOR, free_bytes
 from memsdk.index.host import LINGER_S
 from memsdk.index.protocol import FAILED, PROGRESS, error_of, greet_host, pack, receive
 
-IDLE = 16  # connections kept for the next call; a recall has two at once
+IDLE = 8  # connections kept for the next call
 INLINE = 'index="embedded-inline" needs no host'
 
 
@@ -43,14 +41,6 @@ class _Line:
     def holds(self) -> bool:
         """Whether the host is still there: between calls it says nothing, so what can be read is its end."""
         return not self.connection.poll(0)
-
-
-def _value(answer: list[object]) -> object:
-    """What the host answered. Raises what it failed with."""
-    status, *values = answer
-    if status == FAILED:
-        raise error_of(*values)
-    return values[0]
 
 
 class HostedIndex(EngineFacade):
@@ -93,74 +83,48 @@ class HostedIndex(EngineFacade):
         """One call; repeated once with the next host where this one dies, as every call may be done twice."""
         message = pack([operation, *arguments])
         try:
-            return _value(self._finish(self._send(message), progress))
-        except _HostLostError as lost:
-            return self._repeat(operation, message, progress, lost)
-
-    def _begin(self, operation: str, *arguments: object) -> Callable[[], object]:
-        """One call, its answer left until it is wanted; the connection is its own meanwhile."""
-        message = pack([operation, *arguments])
-        try:
-            line = self._send(message)
-        except _HostLostError as lost:
-            return partial(self._repeat, operation, message, silent, lost)
-
-        def answer() -> object:
+            status, *values = self._attempt(message, progress)
+        except _HostLostError as first:
+            self._refuse_full_disk(first)
             try:
-                return _value(self._finish(line, silent))
-            except _HostLostError as lost:
-                return self._repeat(operation, message, silent, lost)
+                status, *values = self._attempt(message, progress)
+            except _HostLostError as second:
+                self._refuse_full_disk(second)
+                raise IndexUnavailableError(
+                    f"the index host died twice in the call {operation!r}; see {self._folder / LOG}; {INLINE}"
+                ) from second
+        if status == FAILED:
+            raise error_of(*values)
+        return values[0]
 
-        return answer
-
-    def _repeat(
-        self, operation: str, message: bytes, progress: Callable[[str], None], first: _HostLostError
-    ) -> object:
-        """The call once more, with the next host."""
-        self._refuse_full_disk(first)
-        try:
-            return _value(self._finish(self._send(message), progress))
-        except _HostLostError as second:
-            self._refuse_full_disk(second)
-            raise IndexUnavailableError(
-                f"the index host died twice in the call {operation!r}; see {self._folder / LOG}; {INLINE}"
-            ) from second
-
-    def _send(self, message: bytes) -> _Line:
-        """The connection on which it was sent, and on which its answer will come."""
+    def _attempt(self, message: bytes, progress: Callable[[str], None]) -> list[object]:
         line = self._take()
-        with self._talking(line):
-            line.connection.send_bytes(message)
-        return line
-
-    def _finish(self, line: _Line, progress: Callable[[str], None]) -> list[object]:
-        """The answer; the connection is idle again."""
-        with self._talking(line):
-            answer = list(receive(line.connection))
-            while answer[0] == PROGRESS:
-                progress(str(answer[1]))
-                answer = list(receive(line.connection))
+        try:
+            answer = self._exchange(line.connection, message, progress)
+        except BaseException:
+            line.connection.close()  # in the middle of a message: nobody else may use it
+            raise
         self._give(line)
         return answer
 
-    @contextmanager
-    def _talking(self, line: _Line) -> Iterator[None]:
-        """Whatever breaks off a message ends the connection: nobody else may use it."""
+    def _exchange(
+        self, connection: Connection, message: bytes, progress: Callable[[str], None]
+    ) -> list[object]:
         try:
-            yield
+            connection.send_bytes(message)
+            answer = list(receive(connection))
+            while answer[0] == PROGRESS:
+                progress(str(answer[1]))
+                answer = list(receive(connection))
         except BlockingIOError:
-            line.connection.close()
             raise IndexUnavailableError(
                 f"the index host has been silent for {self._wait_s:.0f} s; see {self._folder / LOG}; if it hangs,"
                 f" end it, and the next call starts another; {INLINE}"
             ) from None
         except (EOFError, OSError) as error:
-            line.connection.close()
             self._drop_idle()
             raise _HostLostError(str(error)) from error
-        except BaseException:
-            line.connection.close()
-            raise
+        return answer
 
     def _take(self) -> _Line:
         """A connection of this process, idle or new."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -17,7 +16,7 @@ from memsdk.filters import Filter, matches
 from memsdk.index.wire import dense_bytes, request_to_plain, sparse_bytes
 from memsdk.models import CollectionSpec, Point, SparseVector
 from memsdk.payloads import RECORD
-from memsdk.ports import Leg, PendingSearch, PointHit, SearchRequest, SearchResult
+from memsdk.ports import Leg, PointHit, SearchRequest, SearchResult
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -134,10 +133,6 @@ class ExactIndex:
         with self._lock:
             found = self._open(collection)
             return [_answer(found, request) for request in requests]
-
-    def begin_search(self, collection: str, requests: Sequence[SearchRequest]) -> PendingSearch:
-        """See `VectorIndex.begin_search`."""
-        return partial(self.search, collection, requests)
 
     def scan(self, collection: str, *, fields: Sequence[str] = ()) -> Iterator[PointHit]:
         """Every point once, as they were at the first step."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from memsdk.index.wire import (
     spec_to_plain,
 )
 from memsdk.models import CollectionSpec, Point
-from memsdk.ports import PendingSearch, PointHit, SearchRequest, SearchResult
+from memsdk.ports import PointHit, SearchRequest, SearchResult
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,10 +40,6 @@ class EngineFacade(ABC):
     @abstractmethod
     def _call(self, operation: str, *arguments: object, progress: Callable[[str], None] = silent) -> object:
         """Have the engine do it, and return its plain answer."""
-
-    def _begin(self, operation: str, *arguments: object) -> Callable[[], object]:
-        """Have the engine do it meanwhile, where it can; what is returned waits for the plain answer."""
-        return partial(self._call, operation, *arguments)
 
     @abstractmethod
     def close(self) -> None:
@@ -68,12 +63,8 @@ class EngineFacade(ABC):
     def search(self, collection: str, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Answer the requests in order, in one round trip."""
         plain = [request_to_plain(request) for request in requests]
-        return _results(requests, self._call("search", collection, plain))
-
-    def begin_search(self, collection: str, requests: Sequence[SearchRequest]) -> PendingSearch:
-        """The same, begun: a host answers while the caller does something else."""
-        begun = self._begin("search", collection, [request_to_plain(request) for request in requests])
-        return lambda: _results(requests, begun())
+        answers = cast("list[Answer]", self._call("search", collection, plain))
+        return [result_from_plain(request, found) for request, found in zip(requests, answers, strict=True)]
 
     def scan(self, collection: str, *, fields: Sequence[str] = ()) -> Iterator[PointHit]:
         """Every point once, by id, a page a call; what changes meanwhile may be seen or not."""
@@ -118,10 +109,3 @@ class EngineFacade(ABC):
     def drop(self, collection: str) -> None:
         """Remove the collection and its files, sound or not."""
         self._call("drop", collection)
-
-
-def _results(requests: Sequence[SearchRequest], answers: object) -> list[SearchResult]:
-    return [
-        result_from_plain(request, found)
-        for request, found in zip(requests, cast("list[Answer]", answers), strict=True)
-    ]

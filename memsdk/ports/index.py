@@ -58,10 +58,6 @@ SearchResult = Mapping[str, list[PointHit]]
 """By leg name, best first."""
 
 
-PendingSearch = Callable[[], list[SearchResult]]
-"""Waits for the answer, once. One that is never called costs a connection."""
-
-
 class VectorIndex(Protocol):
     """Nearest neighbours over named vectors, collection by collection. Rebuildable; never the truth."""
 
@@ -76,9 +72,6 @@ class VectorIndex(Protocol):
 
     def search(self, collection: str, requests: Sequence[SearchRequest]) -> list[SearchResult]:
         """Answer the requests in order, in one round trip."""
-
-    def begin_search(self, collection: str, requests: Sequence[SearchRequest]) -> PendingSearch:
-        """The same, begun: the caller can do something else meanwhile. An engine in this process answers when it is called."""
 
     def scan(self, collection: str, *, fields: Sequence[str] = ()) -> Iterator[PointHit]:
         """Every point once, in no promised order, score 0, with the named payload fields."""

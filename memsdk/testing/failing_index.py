@@ -8,7 +8,7 @@ from uuid import UUID
 
 from memsdk.errors import IndexUnavailableError
 from memsdk.models import CollectionSpec, Point
-from memsdk.ports import Index, PendingSearch, PointHit, SearchRequest, SearchResult
+from memsdk.ports import Index, PointHit, SearchRequest, SearchResult
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,11 +55,6 @@ class FailingIndex:
         """See `VectorIndex.search`."""
         self._fail("search")
         return self._index.search(collection, requests)
-
-    def begin_search(self, collection: str, requests: Sequence[SearchRequest]) -> PendingSearch:
-        """See `VectorIndex.begin_search`; it fails as `search` does."""
-        self._fail("search")
-        return self._index.begin_search(collection, requests)
 
     def scan(self, collection: str, *, fields: Sequence[str] = ()) -> Iterator[PointHit]:
         """See `VectorIndex.scan`."""

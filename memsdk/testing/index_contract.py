@@ -235,15 +235,6 @@ class VectorIndexContract:
         assert [answers[0]["dense"][0].id, answers[1]["dense"][0].id] == [there.id, here.id]
         assert space.search("space", []) == []
 
-    def test_searches_that_are_begun_are_answered_each_by_its_own(self, space: Index) -> None:
-        """A recall begins one, does something else, and begins another; it may never come back for the first."""
-        here, there = point(payload={"u": "ana"}), point(payload={"u": "ben"})
-        space.upsert("space", [here, there])
-        requests = [SearchRequest(legs=(DENSE,), filter=Match("u", (user,))) for user in ("ana", "ben")]
-        first, second, _ = (space.begin_search("space", [request]) for request in [*requests, requests[0]])
-        assert second() == space.search("space", requests[1:])
-        assert [hit.id for hit in first()[0]["dense"]] == [here.id]
-
     def test_parts_always_say_whose_they_are(self, space: Index) -> None:
         """Reading every payload is most of a search's cost; a part's record is known from its payload alone."""
         record = uuid4()

@@ -30,7 +30,6 @@ from memsdk.index.edge import EdgeIndex
 from memsdk.index.host import WORTH_IT_VARIABLE
 from memsdk.index.protocol import FAILED, greet_host, pack, receive, send
 from memsdk.models import CollectionSpec
-from memsdk.ports import SearchRequest
 from memsdk.testing.failpoints import VARIABLE
 from memsdk.testing.index_contract import DENSE, SPEC, ask, point, random_points, unit
 
@@ -87,18 +86,6 @@ def test_a_killed_host_is_replaced_and_nothing_is_lost(index: HostedIndex, folde
     assert len(ask(index, DENSE)[0]) == 40
     assert index.generation != generation
     assert hosts_started(folder) == 2
-
-
-def test_a_host_that_dies_before_it_answered_is_asked_again(index: HostedIndex, folder: Path) -> None:
-    """The query was being embedded meanwhile."""
-    index.upsert("space", random_points(40, seed=1))
-    requests = [SearchRequest(legs=(DENSE,))]
-    expected = index.search("space", requests)
-    pid = host_pid(folder)
-    os.kill(pid, signal.SIGSTOP)  # so that it can't answer
-    begun = index.begin_search("space", requests)
-    os.kill(pid, signal.SIGKILL)
-    assert begun() == expected
 
 
 def test_a_host_that_dies_in_every_call_is_a_named_error(
