@@ -71,9 +71,8 @@ def _measure(store: Path, *, rounds: int) -> dict[str, list[tuple[float, float]]
         times["cold"].append(_timed(recall))
     with Memory.open(store) as memory:
         memory.recall("Is it warm?", user_id="ana")
-        times["first"] += [
-            _timed(recall, MEMSDK_STANDBY_S="0") for _ in range(rounds)
-        ]  # and leaves none behind
+        # each in its own process, and none leaves a standby behind
+        times["first"] += [_timed(recall, MEMSDK_STANDBY_S="0") for _ in range(rounds)]
         _timed(recall)
         _wait_for_standby(store)
         times["warm"] += [_timed(recall) for _ in range(rounds)]

@@ -262,17 +262,19 @@ def searches(run: Run, *, records: int, count: int) -> dict[str, dict[str, float
 class Noting(EdgeIndex):
     """Keeps what it is given."""
 
-    points: list[Point]
-    made: dict[str, CollectionSpec]
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.points: list[Point] = []
+        self.made: dict[str, CollectionSpec] = {}
 
     def ensure(self, collection: str, spec: CollectionSpec) -> None:
         """See `VectorIndex.ensure`."""
-        self.__dict__.setdefault("made", {})[collection] = spec
+        self.made[collection] = spec
         super().ensure(collection, spec)
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """See `VectorIndex.upsert`."""
-        self.__dict__.setdefault("points", []).extend(points)
+        self.points += points
         super().upsert(collection, points)
 
 

@@ -109,9 +109,8 @@ def _run(arguments: Sequence[str]) -> None:
     """Run the command: a recall beside a program that has the store open by the standby, which it leaves for the next one."""
     standby = None
     if arguments[:1] == ["recall"]:
-        from memsdk.cli.standby import (
-            standby_for,
-        )  # what it imports, help and the other commands can do without
+        # what this imports, help and the other commands can do without
+        from memsdk.cli.standby import standby_for
 
         standby = standby_for(arguments)
     if standby is None or not standby.is_wanted:

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
+from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import cast
 
 import memsdk
 from memsdk.cli.places import DEFAULT_STORE, INDEX
 from memsdk.errors import MemsdkError
-from memsdk.index.address import FAMILY, KEY, LOG, address, socket_path
-from memsdk.index.protocol import GARBAGE, LOST, limit_wait, receive, send
+from memsdk.index.address import FAMILY, KEY, address, socket_path
+from memsdk.index.detached import start
+from memsdk.index.protocol import GARBAGE, LOST, know_host, limit_wait, receive, send
 
 SOCKET = "standby.sock"
 STAYS_S = 300.0
@@ -35,7 +35,7 @@ SHOWN_BY = ("COLUMNS", "NO_COLOR", "TERM")  # what of the environment decides ho
 
 @dataclass(frozen=True, slots=True)
 class Standby:
-    """The standby of a store. Nothing here raises.
+    """The standby of a store. Whatever goes wrong with it is no error.
 
     Attributes:
         folder: of the store's index.
@@ -44,17 +44,23 @@ class Standby:
     folder: Path
 
     def run(self, arguments: Sequence[str]) -> int | None:
-        """Have the command run there and print what it printed; its exit code, or None where nobody did it."""
+        """Have the command run there and print what it printed; its exit code, or None where nobody did it.
+
+        Raises:
+            OSError: it was run, and what it printed can't be.
+        """
         try:
             with address(self.folder, SOCKET) as name:
                 connection = Client(name, family=FAMILY)
         except (OSError, MemsdkError):
             return None  # none is there, as a rule
-        with connection, suppress(*LOST, *GARBAGE, MemsdkError):
-            code, out, err = self._ask(connection, arguments)
-            _write(bytes(out), bytes(err))
-            return int(code)
-        return None
+        with connection:
+            try:
+                code, out, err = self._ask(connection, arguments)
+            except (*LOST, *GARBAGE, MemsdkError):
+                return None
+        _write(out, err)
+        return code
 
     @property
     def is_wanted(self) -> bool:
@@ -66,22 +72,11 @@ class Standby:
 
     def leave_behind(self) -> None:
         """Start one, unless there is one."""
-        command = [sys.executable, "-m", "memsdk.cli.standing_by", str(self.folder.parent)]
-        with suppress(OSError), (self.folder / LOG).open("ab") as log:
-            subprocess.Popen(  # noqa: S603 -- our own module
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,
-            )
+        with suppress(OSError):
+            start("memsdk.cli.standing_by", str(self.folder.parent), folder=self.folder)
 
     def _ask(self, connection: Connection, arguments: Sequence[str]) -> tuple[int, bytes, bytes]:
-        key = (self.folder / KEY).read_bytes()
-        limit_wait(connection, GREETING_S)
-        answer_challenge(connection, key)
-        deliver_challenge(connection, key)
+        know_host(connection, (self.folder / KEY).read_bytes(), within_s=GREETING_S)
         send(connection, [identity(), _request(arguments)])
         (status,) = receive(connection)
         if status != TAKEN:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
-from multiprocessing.connection import Connection, Listener, answer_challenge, deliver_challenge
+from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from typing import cast
 
@@ -21,8 +21,8 @@ from memsdk.cli.main import GARBAGE as MANY_OBJECTS
 from memsdk.cli.main import cli
 from memsdk.cli.places import DATABASE, INDEX
 from memsdk.cli.standby import BUSY, GREETING_S, SHOWN_BY, SOCKET, TAKEN, identity, stays_s
-from memsdk.index.address import FAMILY, address, key_of, socket_path
-from memsdk.index.protocol import GARBAGE, LOST, limit_wait, receive, send
+from memsdk.index.address import FAMILY, address, key_of, mark_of, socket_path
+from memsdk.index.protocol import GARBAGE, LOST, know_client, receive, send
 
 LOCK = "standby.lock"
 LOOK_S = 0.5
@@ -56,9 +56,7 @@ class StandingBy:
     def _serve(self, connection: Connection) -> None:
         with connection:
             try:
-                limit_wait(connection, GREETING_S)
-                deliver_challenge(connection, self._key)
-                answer_challenge(connection, self._key)
+                know_client(connection, self._key, within_s=GREETING_S)
                 asked_by, request = receive(connection)
                 if asked_by != self._identity or not self._running.acquire(blocking=False):
                     send(connection, [BUSY])
@@ -149,11 +147,11 @@ def serve(folder: Path) -> None:
     standing = StandingBy(folder)
     with address(folder, SOCKET) as name:
         listener = Listener(name, family=FAMILY, backlog=16)
-        mark = path.lstat().st_ino
+        mark = mark_of(path)
         threading.Thread(target=standing.accept, args=(listener,), daemon=True).start()
         while hosts.exists() and standing.idle_s <= stays_s():
             time.sleep(LOOK_S)
-            if not path.exists() or path.lstat().st_ino != mark:
+            if mark_of(path) != mark:
                 return
         path.unlink(missing_ok=True)
 

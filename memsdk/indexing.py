@@ -159,9 +159,8 @@ class Indexer:
         generation = self._recover()
         claim = partial(self._outbox.claim, owner=self._owner(), limit=limit, regain=regain)
         changes = claim()
-        if not changes and self._care.recover(
-            generation=generation
-        ):  # noted by others for a run that has ended
+        # others may have noted something late, for a run that has ended
+        if not changes and self._care.recover(generation=generation):
             changes = claim()
         if changes:
             try:

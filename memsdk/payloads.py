@@ -102,18 +102,18 @@ def payload_of(
         if path in HAS_ITS_OWN:
             continue
         name, time_name = hasher.field(path)
-        if isinstance(value, str):  # as most are
-            payload[name] = hasher(value)
-            if (moment := as_time(value)) is not None:
-                payload[time_name] = moment
-            if path not in NOT_IN_EQUAL:
-                equal.append(_pair(path, value, hasher))
-            continue
-        values = [item for item in (value if isinstance(value, list) else (value,)) if item is not None]
-        _put(payload, name, [_hashed(item, hasher) for item in values])
-        _put(payload, time_name, [moment for item in values if (moment := as_time(item)) is not None])
-        if path not in NOT_IN_EQUAL:
-            equal += [_pair(path, item, hasher) for item in values if isinstance(item, str)]
+        hashed: list[JsonValue] = []
+        moments: list[JsonValue] = []
+        for item in value if isinstance(value, list) else (value,):
+            if item is None:
+                continue
+            hashed.append(_hashed(item, hasher))
+            if (moment := as_time(item)) is not None:
+                moments.append(moment)
+            if path not in NOT_IN_EQUAL and isinstance(item, str):
+                equal.append(_pair(path, item, hasher))
+        _put(payload, name, hashed)
+        _put(payload, time_name, moments)
     _put(payload, EQUAL, equal)
     return payload
 

@@ -53,6 +53,16 @@ def socket_path(folder: Path, socket: str = SOCKET) -> Path | None:
     return private / f"{_digest(path)}.sock"
 
 
+def mark_of(path: Path | None) -> int | None:
+    """What tells a socket's file from another's that took its place; None where there is none."""
+    if path is None:
+        return None
+    try:
+        return path.lstat().st_ino
+    except OSError:
+        return None
+
+
 def key_of(folder: Path) -> bytes:
     """The folder's key, made at first use, readable by its owner only."""
     path = folder / KEY

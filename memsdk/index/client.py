@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from memsdk.errors import ClosedError, DiskFullError, IndexUnavailableError
 from memsdk.index.address import FAMILY, KEY, LOG, STARTING, address, key_of
+from memsdk.index.detached import start
 from memsdk.index.facade import EngineFacade, silent
 from memsdk.index.guards import FLOOR, free_bytes
 from memsdk.index.host import LINGER_S
@@ -206,16 +206,7 @@ class HostedIndex(EngineFacade):
             raise self._not_started("another process has been starting it all the while") from None
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "memsdk.index.host", str(self._folder), str(self._linger_s)]
-        with (self._folder / LOG).open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 -- our own module
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self._folder,
-                start_new_session=True,
-            )
+        process = start("memsdk.index.host", str(self._folder), str(self._linger_s), folder=self._folder)
         threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
         return process
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import cast
 
 from memsdk.errors import ClosedError, IndexUnavailableError, MemsdkError
-from memsdk.index.address import FAMILY, LOG, address, key_of, socket_path
+from memsdk.index.address import FAMILY, LOG, address, key_of, mark_of, socket_path
 from memsdk.index.calls import answer
 from memsdk.index.engine import WORTH_IT, Engine
 from memsdk.index.protocol import DONE, GARBAGE, LOST, PROGRESS, failure, greet_client, receive, send
@@ -56,18 +56,18 @@ class Host:
             path.unlink(missing_ok=True)  # of a host that was killed: we hold the lock
         with address(self._folder) as name:
             listener = Listener(name, family=FAMILY, backlog=64)
-            mark = _mark(path)
+            mark = mark_of(path)
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
             self._tending.start()
             log.info("serving %s", self._folder)
             while not self.leave.wait(self._pace_s):
-                if _mark(path) != mark:
+                if mark_of(path) != mark:
                     log.warning("the socket has vanished; leaving")
                     break
                 if self._is_alone():
                     log.info("no client is left; leaving")
                     break
-            if path is not None and _mark(path) == mark:
+            if path is not None and mark_of(path) == mark:
                 path.unlink(missing_ok=True)
         self._tending.stop()
         self._engine.close()
@@ -143,16 +143,6 @@ def _answers(folder: Path) -> bool:
         Client(name, family=FAMILY).close()
         return True
     return False
-
-
-def _mark(path: Path | None) -> int | None:
-    """What tells our socket's file from another's."""
-    if path is None:
-        return None
-    try:
-        return path.lstat().st_ino
-    except OSError:
-        return None
 
 
 def main(arguments: list[str]) -> int:

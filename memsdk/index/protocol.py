@@ -65,11 +65,23 @@ def error_of(name: object, text: object) -> errors.MemsdkError:
     return kind(str(text))
 
 
-def greet_client(connection: Connection, key: bytes, *, generation: str) -> int:
-    """The host's half of the handshake; returns the protocol version. Raises one of LOST or GARBAGE."""
-    limit_wait(connection, HANDSHAKE_S)
+def know_client(connection: Connection, key: bytes, *, within_s: float) -> None:
+    """The host's half of proving that both have the key; reads and writes fail after so long from now on. Raises one of LOST."""
+    limit_wait(connection, within_s)
     deliver_challenge(connection, key)
     answer_challenge(connection, key)
+
+
+def know_host(connection: Connection, key: bytes, *, within_s: float) -> None:
+    """The client's half of the same."""
+    limit_wait(connection, within_s)
+    answer_challenge(connection, key)
+    deliver_challenge(connection, key)
+
+
+def greet_client(connection: Connection, key: bytes, *, generation: str) -> int:
+    """The host's half of the handshake; returns the protocol version. Raises one of LOST or GARBAGE."""
+    know_client(connection, key, within_s=HANDSHAKE_S)
     _, offered = receive(connection)[:2]
     common = [version for version in VERSIONS if version in cast("Sequence[int]", offered)]
     if not common:
@@ -86,9 +98,7 @@ def greet_client(connection: Connection, key: bytes, *, generation: str) -> int:
 
 def greet_host(connection: Connection, key: bytes, *, wait_s: float) -> str:
     """The client's half of the handshake; returns the engine's generation. Raises one of LOST, or the host's refusal."""
-    limit_wait(connection, HANDSHAKE_S)
-    answer_challenge(connection, key)
-    deliver_challenge(connection, key)
+    know_host(connection, key, within_s=HANDSHAKE_S)
     send(connection, ["hello", list(VERSIONS)])
     status, *rest = receive(connection)
     if status == FAILED:

@@ -19,7 +19,7 @@ import pytest
 from memsdk import Memory
 from memsdk.cli.standby import SOCKET, Standby, standby_for
 from memsdk.cli.standing_by import LOCK, run
-from memsdk.index.address import FAMILY, KEY, LOG, address
+from memsdk.index.address import FAMILY, LOG, address
 from memsdk.testing.embedders import HashingEmbedder
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -60,13 +60,21 @@ class Place:
         """Whether a standby listens."""
         return (self.standby.folder / SOCKET).exists()
 
-    def ask(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[bytes]:
+    def ask(
+        self, *arguments: str, stdout: int = subprocess.PIPE, **settings: str
+    ) -> subprocess.CompletedProcess[bytes]:
         """`memsdk recall`; stderr names what was imported."""
         command = [sys.executable, "-X", "importtime", "-m", "memsdk", "recall", *arguments]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMSDK_")}
         environment = {**kept, "MEMSDK_EMBEDDER": "hashing", "MEMSDK_HOST_IDLE_S": "0.3", **settings}
         return subprocess.run(
-            command, cwd=self.folder, capture_output=True, timeout=WAIT_S, check=False, env=environment
+            command,
+            cwd=self.folder,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            timeout=WAIT_S,
+            check=False,
+            env=environment,
         )
 
 
@@ -133,6 +141,18 @@ def test_errors_and_exit_codes_are_the_commands_own(place: Place) -> None:
     assert place.ask("--no-such-option").returncode == 2
 
 
+def test_a_reader_that_went_away_ends_it_as_any_command(place: Place) -> None:
+    """What could not be printed is not asked for once more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = place.ask("when is tea?", "--user", "ana", stdout=writer)
+    finally:
+        os.close(writer)
+    assert by_standby(done)
+    assert done.returncode == 141
+
+
 def test_killed_it_is_replaced(place: Place) -> None:
     """Its socket stays behind then, and nobody answers."""
     os.kill(pid_of(place.standby), signal.SIGKILL)
@@ -164,7 +184,6 @@ def test_without_the_key_nothing_is_told(place: Place) -> None:
     """The socket alone is no right to the store."""
     with address(place.standby.folder, SOCKET) as name, pytest.raises(Exception, match="digest"):
         Client(name, family=FAMILY, authkey=b"guessed")
-    (place.standby.folder / KEY).chmod(0o600)
     assert (place.standby.folder / SOCKET).stat().st_mode & 0o077 == 0
 
 
