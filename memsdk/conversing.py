@@ -48,6 +48,8 @@ def mixed(vectors: NDArray[np.float32]) -> Vector:
 
 def mixed_terms(terms: Sequence[SparseVector]) -> SparseVector:
     """One lexical query of those of the query and the turns before it: a word counts by the latest turn that says it."""
+    if len(terms) == 1:
+        return terms[0]
     found: dict[int, float] = {}
     for share, vector in zip(weights(len(terms) - 1), terms, strict=True):
         for index, value in zip(vector.indices, vector.values, strict=True):

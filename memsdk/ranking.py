@@ -7,7 +7,7 @@ score where the leg was cut off at its depth (it can't be more), else 0. Recipro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import cast
 from uuid import UUID
@@ -54,7 +54,7 @@ class Candidate:
     least: Mapping[str, float]  # what each leg contributes at least
     legs: dict[str, tuple[int, float, float]]  # leg -> (1-based rank, raw score, contribution)
     score: float = 0.0
-    added: dict[str, float] = field(default_factory=dict)  # what reranking added to the legs' contributions
+    added: Mapping[str, float] | None = None  # what reranking added to the legs' contributions
     scaled: float = 1.0  # what every part is multiplied with
     reranker_score: float | None = None
     reranker_error: str | None = None
@@ -62,11 +62,13 @@ class Candidate:
     def add(self, parts: Mapping[str, float]) -> None:
         """Add named parts to the score."""
         self.score += sum(parts.values())
-        if not self.added and self.scaled == 1.0:  # as a rule; hundreds are made for each recall
-            self.added = dict(parts)
+        if self.added is None and self.scaled == 1.0:  # as a rule; dozens are made for each recall
+            self.added = parts
             return
+        added = {} if self.added is None else dict(self.added)
         for name, part in parts.items():
-            self.added[name] = self.added.get(name, 0.0) + part / self.scaled
+            added[name] = added.get(name, 0.0) + part / self.scaled
+        self.added = added
 
     def scale(self, factor: float) -> None:
         """Multiply the score and all its parts."""
@@ -81,7 +83,7 @@ class Candidate:
     def why(self) -> Why:
         """The explanation of the score."""
         dense, lexical = self.legs.get("dense"), self.legs.get("bm25")
-        parts = {**self.least, **{leg: part for leg, (_, _, part) in self.legs.items()}, **self.added}
+        parts = {**self.least, **{leg: part for leg, (_, _, part) in self.legs.items()}, **(self.added or {})}
         return Why(
             dense_rank=dense[0] if dense else None,
             dense_score=dense[1] if dense else None,
@@ -130,20 +132,24 @@ def fuse(
     }
     lowest = sum(least.values())
     for name, (weight, most) in scales.items():
-        rank = 0
+        rank, known = 0, least[name]
         for point, score, payload in legs.get(name, ()):
             key, revision = point, None
             if payload:
                 key = cast("str", payload.get(RECORD, point)).replace("-", "")
                 revision = cast("int | None", payload.get(REVISION))
             candidate = found.get(key)
+            if candidate is not None and name in candidate.legs:
+                continue  # by another of its points, which was better
+            rank += 1
+            part = weight * (score / most) if score > 0 else 0.0
             if candidate is None:
-                candidate = found[key] = Candidate(key, revision, least, legs={}, score=lowest)
-            if name not in candidate.legs:
-                rank += 1
-                part = weight * (score / most) if score > 0 else 0.0
+                found[key] = Candidate(
+                    key, revision, least, {name: (rank, score, part)}, lowest + part - known
+                )
+            else:
                 candidate.legs[name] = (rank, score, part)
-                candidate.score += part - least[name]
+                candidate.score += part - known
     return sorted(found.values(), key=lambda candidate: (-candidate.score, candidate.key))
 
 

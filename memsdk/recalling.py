@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from memsdk import conversing
 from memsdk.composing import compose
+from memsdk.errors import MemsdkError
 from memsdk.filters import Filter, matches
-from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side, Traits, Why
+from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side, SparseVector, Traits, Why
 from memsdk.payloads import RECORD, REVISION, Hasher, filterable, visible
 from memsdk.ports import (
     Clock,
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 FIELDS = (RECORD, REVISION)
 
 
+class _SwitchedError(Exception):
+    """Other spaces or query versions serve than those that were asked."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A checked recall.
@@ -69,6 +74,16 @@ class Question:
     def turns(self) -> tuple[str, ...]:
         """What is searched for: the query, and the turns before it that count, the latest first."""
         return (self.query, *conversing.considered(self.history))
+
+
+class _Ask(NamedTuple):
+    """What some kinds are searched for in one collection: all but the vector of the query, which `query` names."""
+
+    collection: str
+    query: tuple[str, str]
+    weights: Weights
+    words: SparseVector
+    filter: Filter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,18 +130,30 @@ class Recaller:
         """The answer, and the entry to log of it; with `serving`, as if that served."""
         self._catch_up()
         began = time.perf_counter()
+        if serving is None and question.ordering.needs_traits(question.kinds):
+            known = self._serving.known()
+            try:  # as if nothing had been switched since: what ranking reads tells, in the same query
+                return self._answer(question, id=id, serving=known, began=began, epoch=known.epoch)
+            except (MemsdkError, _SwitchedError):
+                if (serving := self._serving.current()) is known:
+                    raise
+        return self._answer(question, id=id, serving=serving or self._serving.current(), began=began)
+
+    def _answer(
+        self, question: Question, *, id: UUID, serving: Serving, began: float, epoch: int | None = None
+    ) -> tuple[Recall, RecallEntry]:
+        """Raises _SwitchedError where the store is no longer in this epoch."""
         now = self._clock.now()
-        serving = serving or self._serving.current()
         ways = {
             kind: serving.way(kind, user_id=question.scope.user_id, amid=bool(question.history))
             for kind in question.kinds
         }
+        # before the query is embedded, as the index host's processor then sleeps, the deeper the longer
+        asks = self._asks(question, ways=ways, serving=serving, at=question.as_of or now)
         vectors, embed_s = self._embed(question, ways=ways)
-        searches = self._search(
-            question, vectors=vectors, ways=ways, serving=serving, at=question.as_of or now
-        )
+        searches = self._search(question, asks, vectors=vectors)
         fused = merge(_fused(searches, depth=_depth(question.k)))
-        ranked, traits = self._reranked(question, fused, at=question.as_of or now)
+        ranked, traits = self._reranked(question, fused, at=question.as_of or now, epoch=epoch)
         hits = self._hits(question, ranked, traits, at=question.as_of or now)
         space = serving.spaces[TASK_OF[question.kinds[0]]]
         versions = ",".join(dict.fromkeys(way.version for way in ways.values()))
@@ -155,36 +182,39 @@ class Recaller:
                 vectors[way.key] = conversing.mixed(turns) if question.history else turns[0]
         return vectors, time.perf_counter() - began
 
-    def _search(
-        self,
-        question: Question,
-        *,
-        vectors: Mapping[tuple[str, str], Vector],
-        ways: Mapping[Kind, QueryWay],
-        serving: Serving,
-        at: datetime,
-    ) -> list[_Search]:
-        """What each space found. Kinds that share space, query vector and weights are searched together."""
+    def _asks(
+        self, question: Question, *, ways: Mapping[Kind, QueryWay], serving: Serving, at: datetime
+    ) -> list[_Ask]:
+        """What each space is asked. Kinds that share space, query vector and weights are searched together."""
         words = conversing.mixed_terms([self._lexical.encode_query(turn) for turn in question.turns])
         alike: dict[tuple[str, tuple[str, str], Weights], list[Kind]] = {}
         for kind, way in ways.items():
             weights = way.weights if question.ordering.weights is None else question.ordering.weights[kind]
             alike.setdefault((serving.spaces[way.task].collection, way.key, weights), []).append(kind)
+        return [
+            _Ask(collection, query, weights, words, self._filter(question, kinds=kinds, at=at))
+            for (collection, query, weights), kinds in alike.items()
+        ]
+
+    def _search(
+        self, question: Question, asks: Sequence[_Ask], *, vectors: Mapping[tuple[str, str], Vector]
+    ) -> list[_Search]:
+        """What each space found."""
         searches = []
-        for (collection, query, weights), kinds in alike.items():
-            legs = [Leg(name=DENSE, dense=vectors[query])]
-            if words.indices:
-                legs.append(Leg(name=SPARSE, sparse=words))
+        for ask in asks:
+            legs = [Leg(name=DENSE, dense=vectors[ask.query])]
+            if ask.words.indices:
+                legs.append(Leg(name=SPARSE, sparse=ask.words))
             request = SearchRequest(
                 legs=tuple(legs),
-                filter=self._filter(question, kinds=kinds, at=at),
+                filter=ask.filter,
                 limit=_depth(question.k),
                 payload=FIELDS,
                 parts_only=question.as_of is None,
             )
-            (found,) = self._index.search(collection, [request])
-            scale = "\0".join((collection, *query))
-            searches.append(_Search(scale=scale, weights=weights, legs=found))
+            (found,) = self._index.search(ask.collection, [request])
+            scale = "\0".join((ask.collection, *ask.query))
+            searches.append(_Search(scale=scale, weights=ask.weights, legs=found))
         return searches
 
     def _filter(self, question: Question, *, kinds: Sequence[Kind], at: datetime) -> Filter:
@@ -200,7 +230,7 @@ class Recaller:
         )
 
     def _reranked(
-        self, question: Question, candidates: Sequence[Candidate], *, at: datetime
+        self, question: Question, candidates: Sequence[Candidate], *, at: datetime, epoch: int | None
     ) -> tuple[Sequence[Candidate], Mapping[str, Traits]]:
         """The best candidates by what they are, too, and what that is: nothing is read for kinds without signals.
 
@@ -211,7 +241,9 @@ class Recaller:
             return (candidates if second is None else second(candidates)), {}
         looked_at = 0 if question.second is None else question.second.candidates
         pool = candidates[: max(POOL, 2 * question.k, looked_at)]
-        traits = self._records.traits([candidate.key for candidate in pool])
+        traits, then = self._records.traits([candidate.key for candidate in pool])
+        if epoch not in (None, then):
+            raise _SwitchedError
         if len(traits) < len(pool):  # some are gone since they were found
             gone = {candidate.key for candidate in pool} - traits.keys()
             candidates = [candidate for candidate in candidates if candidate.key not in gone]

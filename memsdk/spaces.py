@@ -146,6 +146,10 @@ class ServingSpaces:
         if self._serving is None and self._spaces.active() is None:
             self.current()
 
+    def known(self) -> Serving:
+        """What served when it was last asked for; who uses it compares its epoch afterwards."""
+        return self._serving or self.current()
+
     def current(self) -> Serving:
         """The embedder, spaces and query versions in use; a new store gets its first ones here."""
         serving, epoch = self._serving, self._spaces.epoch()

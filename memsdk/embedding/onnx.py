@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from memsdk.beside import each_beside
+from memsdk.beside import cores, each_beside
 from memsdk.embedding.folder import ModelFolder, read_config, read_folder
 from memsdk.embedding.onnx_graph import IDS, LENGTHS, STATES, BertShape, bert_graph, bert_shape
 from memsdk.embedding.pooling import pool_arrays
@@ -250,7 +250,7 @@ def _session(shape: BertShape, tensors: Mapping[str, Vectors], *, threads: int |
 def _default_threads() -> int:
     """As torch chooses: OMP_NUM_THREADS, else the cores that this process may use."""
     said = os.environ.get("OMP_NUM_THREADS", "")
-    return int(said) if said.isdecimal() and int(said) > 0 else len(os.sched_getaffinity(0))
+    return int(said) if said.isdecimal() and int(said) > 0 else cores()
 
 
 def _after_fork_in_child() -> None:

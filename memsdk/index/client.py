@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import threading
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from memsdk.beside import cores
 from memsdk.errors import ClosedError, DiskFullError, IndexUnavailableError
 from memsdk.index.address import FAMILY, KEY, LOG, STARTING, address, key_of
 from memsdk.index.detached import start
@@ -23,6 +25,10 @@ from memsdk.index.host import LINGER_S
 from memsdk.index.protocol import FAILED, PROGRESS, error_of, greet_host, pack, receive
 
 IDLE = 8  # connections kept for the next call
+LOOK_S = 1e-3
+"""So long a search looks for its answer before it sleeps: a processor takes a twentieth of a millisecond to wake up, and the
+host as much to wake it."""
+CAN_LOOK = hasattr(select, "poll") and cores() > 1  # else the host could not answer meanwhile
 INLINE = 'index="embedded-inline" needs no host'
 
 
@@ -82,12 +88,13 @@ class HostedIndex(EngineFacade):
     def _call(self, operation: str, *arguments: object, progress: Callable[[str], None] = silent) -> object:
         """One call; repeated once with the next host where this one dies, as every call may be done twice."""
         message = pack([operation, *arguments])
+        is_brief = operation == "search"
         try:
-            status, *values = self._attempt(message, progress)
+            status, *values = self._attempt(message, progress, is_brief=is_brief)
         except _HostLostError as first:
             self._refuse_full_disk(first)
             try:
-                status, *values = self._attempt(message, progress)
+                status, *values = self._attempt(message, progress, is_brief=is_brief)
             except _HostLostError as second:
                 self._refuse_full_disk(second)
                 raise IndexUnavailableError(
@@ -97,10 +104,10 @@ class HostedIndex(EngineFacade):
             raise error_of(*values)
         return values[0]
 
-    def _attempt(self, message: bytes, progress: Callable[[str], None]) -> list[object]:
+    def _attempt(self, message: bytes, progress: Callable[[str], None], *, is_brief: bool) -> list[object]:
         line = self._take()
         try:
-            answer = self._exchange(line.connection, message, progress)
+            answer = self._exchange(line.connection, message, progress, is_brief=is_brief)
         except BaseException:
             line.connection.close()  # in the middle of a message: nobody else may use it
             raise
@@ -108,10 +115,15 @@ class HostedIndex(EngineFacade):
         return answer
 
     def _exchange(
-        self, connection: Connection, message: bytes, progress: Callable[[str], None]
+        self, connection: Connection, message: bytes, progress: Callable[[str], None], *, is_brief: bool
     ) -> list[object]:
         try:
             connection.send_bytes(message)
+            if is_brief and CAN_LOOK and self._looking.acquire(blocking=False):
+                try:
+                    _look_out(connection)
+                finally:
+                    self._looking.release()
             answer = list(receive(connection))
             while answer[0] == PROGRESS:
                 progress(str(answer[1]))
@@ -158,6 +170,7 @@ class HostedIndex(EngineFacade):
     def _forget_connections(self) -> None:
         self._pid = os.getpid()
         self._lock = threading.Lock()
+        self._looking = threading.Lock()  # by one thread at a time
         self._idle = []
 
     def _dial(self) -> _Line | None:
@@ -224,3 +237,12 @@ class HostedIndex(EngineFacade):
                 f"the index host ended while the disk of {self._folder} had {left // 2**20} MB left; make room and"
                 " try again: the next call starts another host"
             ) from lost
+
+
+def _look_out(connection: Connection) -> None:
+    """Return once something can be read, or after `LOOK_S` seconds."""
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    until = time.perf_counter() + LOOK_S
+    while not poller.poll(0) and time.perf_counter() < until:
+        pass

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LONGEST = 10_000  # points a leg
 UNIT = 1e-3  # how far from 1 a vector's length may be
+_NO_PAYLOAD: Mapping[str, JsonValue] = MappingProxyType({})
 
 Row: TypeAlias = list[object]
 """A point: id, record, {name: dense}, {name: [indices, values]}, payload."""
@@ -103,23 +105,21 @@ def result_from_plain(request: SearchRequest, answer: Answer) -> SearchResult:
     asked = [leg.name for leg in request.legs if leg.sparse is None or len(leg.sparse.indices)]
     for name, (places, scores) in zip(asked, legs, strict=True):
         ranked = zip(memoryview(places).cast("I"), memoryview(scores).cast("f"), strict=True)
-        found = []
-        for place, score in ranked:
-            key, payload = points[place]
-            found.append(PointHit(key, score, payload))
-        result[name] = found
+        result[name] = [PointHit(points[place][0], score, points[place][1]) for place, score in ranked]
     return result
 
 
 def points_from_plain(
     ids: bytes, columns: Columns, fields: Sequence[str]
-) -> list[tuple[str, dict[str, JsonValue]]]:
+) -> list[tuple[str, Mapping[str, JsonValue]]]:
     """Ids as hex digits, with the payload fields that are there."""
     digits = ids.hex()
     points = [digits[at : at + 32] for at in range(0, len(digits), 32)]
     if not columns:
-        return [(point, {}) for point in points]
-    payloads = [dict(zip(fields, row, strict=True)) for row in zip(*columns, strict=True)]
+        return [(point, _NO_PAYLOAD) for point in points]
+    payloads: list[Mapping[str, JsonValue]] = [
+        dict(zip(fields, row, strict=True)) for row in zip(*columns, strict=True)
+    ]
     if any(None in column for column in columns):
         payloads = [
             {name: value for name, value in payload.items() if value is not None} for payload in payloads

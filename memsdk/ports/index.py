@@ -81,7 +81,10 @@ class VectorReader(Protocol):
     """Stored vectors, read back: what the trainer learns against. Every index adapter implements this too."""
 
     def vectors(self, collection: str, points: Sequence[UUID], *, name: str) -> dict[UUID, Vectors]:
-        """The dense vector [d] of that name of each point; points that are gone or have none are left out."""
+        """The dense vector [d] of that name of each point; points that are gone or have none are left out.
+
+        They may have been kept in half precision: each number is then within 2^-11 of its size.
+        """
 
 
 class IndexAdmin(Protocol):

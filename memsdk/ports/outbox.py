@@ -83,7 +83,7 @@ class Spaces(Protocol):
     """Which embedder's vectors serve. All processes read the same rows; a switch is one transaction."""
 
     def epoch(self) -> int:
-        """Grows with every switch; cheap to ask before each recall."""
+        """Grows with every switch; cheap to ask with each recall."""
 
     def active(self) -> tuple[EmbedderSpec, dict[Task, Space]] | None:
         """The embedder in use and its spaces; None in a new store."""

@@ -83,8 +83,8 @@ class Records(Protocol):
     def get(self, ids: Sequence[UUID]) -> list[Record]:
         """The records that exist, in the order asked."""
 
-    def traits(self, ids: Sequence[str]) -> dict[str, Traits]:
-        """What ranking asks of records, by the hex digits of their ids; those that are gone are left out."""
+    def traits(self, ids: Sequence[str]) -> tuple[dict[str, Traits], int]:
+        """What ranking asks of records, by the hex digits of their ids, those that are gone left out; and `Spaces.epoch` then."""
 
     def page(
         self, where: RecordFilter, *, limit: int, after: UUID | None = None, newest_first: bool = False

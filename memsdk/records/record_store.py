@@ -87,8 +87,8 @@ class SqlRecords:
         found = fetch_records(self._database, ids)
         return [found[each] for each in ids if each in found]
 
-    def traits(self, ids: Sequence[str]) -> dict[str, Traits]:
-        """What ranking asks of records, by their ids' hex digits; those that are gone are left out."""
+    def traits(self, ids: Sequence[str]) -> tuple[dict[str, Traits], int]:
+        """What ranking asks of records, by their ids' hex digits, and the epoch; see the port."""
         return fetch_traits(self._database, ids)
 
     def page(

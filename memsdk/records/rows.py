@@ -50,6 +50,10 @@ PLAIN_SELECT = str(SELECT_RECORDS.compile(dialect=sqlite.dialect()))
 _TIMES = ("occurred_at", "created_at", "updated_at", "expires_at", "superseded_at", "last_seen_at")
 
 
+_STORED = {"m": "metadata", "n": "name", "t": "title", "s": "section", "d": "data"}
+"""What the parts of a stored `Extra` are called."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extra:
     """What was said beside the text: erased with it."""
@@ -121,14 +125,9 @@ def _record(values: dict[str, object], *, body: object, extra: object) -> Record
 def _with_text(values: dict[str, object], *, body: object, extra: object) -> dict[str, object]:
     values["text"] = cast(bytes, body).decode()
     if extra:
-        beside = decode_extra(cast(bytes, extra))
-        values.update(
-            metadata=beside.metadata,
-            name=beside.name,
-            title=beside.title,
-            section=beside.section,
-            data=beside.data,
-        )
+        parts = from_json(cast(bytes, extra))
+        for key, part in parts.items():
+            values[_STORED[key]] = part
     return values
 
 
@@ -151,14 +150,16 @@ def plain_record(row: Sequence[object]) -> Record:
 
 def plain_hit(row: Sequence[object], score: float, why: Why | None) -> Hit:
     """The same as a hit, checked once and not twice."""
-    return Hit.model_validate({**_plain_values(row), "score": score, "why": why})
+    values = _plain_values(row)
+    values["score"], values["why"] = score, why
+    return Hit.model_validate(values)
 
 
 def _plain_values(row: Sequence[object]) -> dict[str, object]:
     values: dict[str, object] = dict(zip(FIELDS, row, strict=False))
     for name in _TIMES:
-        if values[name] is not None:
-            values[name] = from_micros(cast(int, values[name]))
+        if (micros := values[name]) is not None:
+            values[name] = from_micros(cast(int, micros))
     return _with_text(values, body=row[18], extra=row[19])
 
 

@@ -13,19 +13,20 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = "SELECT value FROM counters WHERE name = 'epoch'"
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> int:
     """Microseconds since 1970, exactly."""
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - _BEGINNING) // _MICROSECOND
 
 
 @lru_cache(maxsize=1_024)  # what was written together bears the same times
 def from_micros(micros: int) -> datetime:
     """The aware UTC time that `to_micros` was given."""
-    return _EPOCH + timedelta(microseconds=micros)
+    return _BEGINNING + timedelta(microseconds=micros)
 
 
 class Micros(TypeDecorator[datetime]):

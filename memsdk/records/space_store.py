@@ -17,11 +17,9 @@ from memsdk.records import ledger
 from memsdk.records.database import Database
 from memsdk.records.outbox_store import last_seq
 from memsdk.records.rows import AnyRow
-from memsdk.records.schema import embedders, spaces
+from memsdk.records.schema import EPOCH, embedders, spaces
 from memsdk.records.version_store import release_other_fingerprints
 from memsdk.testing import failpoints
-
-_EPOCH = "SELECT value FROM counters WHERE name = 'epoch'"
 
 
 class SqlSpaces:
@@ -32,7 +30,7 @@ class SqlSpaces:
 
     def epoch(self) -> int:
         """Grows with every switch; cheap to ask before each recall."""
-        ((epoch,),) = self._database.fetch(_EPOCH)
+        ((epoch,),) = self._database.fetch(EPOCH)
         return cast("int", epoch)
 
     def active(self) -> tuple[EmbedderSpec, dict[Task, Space]] | None:

@@ -107,6 +107,31 @@ def test_two_memories_share_one_index_host(open_memory: Open) -> None:
     assert not first.recall("peanuts", user_id="ana")
 
 
+@pytest.mark.parametrize("retired", [False, True], ids=["both there", "the old one dropped"])
+def test_a_recall_that_a_switch_overtakes_is_answered_by_what_serves(
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch, retired: bool
+) -> None:
+    """It asks what serves with its last query only: an answer by the old vectors would be an answer to nothing."""
+    first, second = open_memory(index="embedded"), open_memory(index="embedded")
+    first.remember(["peanuts are bad", "tea is good"], user_id="ana")
+    before = first.recall("peanuts", user_id="ana").query_version
+    search = first._parts.index.search
+
+    def overtaken(*asked: object) -> object:
+        monkeypatch.undo()
+        found = None if retired else search(*asked)  # type: ignore[arg-type]  # what was asked is passed on
+        second.reindex(embedder="hashing:32:256:other")
+        if retired:
+            assert second.retire()
+            found = search(*asked)  # type: ignore[arg-type]
+        return found
+
+    monkeypatch.setattr(first._parts.index, "search", overtaken)
+    answer = first.recall("peanuts", user_id="ana")
+    assert answer[0].text == "peanuts are bad"
+    assert answer.query_version == second.recall("peanuts", user_id="ana").query_version != before
+
+
 def test_a_store_of_an_older_release_says_what_mends_it(
     open_memory: Open, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
