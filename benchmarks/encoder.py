@@ -1,7 +1,8 @@
 """The encoder beside `SentenceTransformer.encode` on the same weights: texts a second, one query's latency, cosine.
 
 Both sides embed the same chat turns (LoCoMo's where its folder is given) in parts, in turns, and the better time of each
-part counts, so that what else the machine does weighs on both alike. CPU seconds are those of the whole process.
+part counts, so that what else the machine does weighs on both alike. CPU seconds are those of the whole process. LoCoMo's 3,922
+turns in one part are very many (`memsdk.embedding.bulk`): where the CPU computes in bfloat16, so does memsdk then.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.turns import Batch, locomo, synthetic
+from memsdk.embedding.bulk import computes_in_bfloat16
 from memsdk.embedding.loading import load_embedder
 from memsdk.embedding.runtime import Runtime
 from memsdk.models import Side, Task
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
-TARGETS = {"throughput": 1.3, "latency": 0.6, "cosine": 0.999}
+TARGETS = {"throughput": 1.5 if computes_in_bfloat16() else 1.3, "latency": 0.6, "cosine": 0.999}
 Encode = Callable[[Sequence[str]], "Vectors"]
 
 
@@ -35,7 +37,12 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks encoder", description=__doc__)
     parser.add_argument("--data", type=Path, help="LoCoMo's folder, instead of synthetic turns")
     parser.add_argument("--turns", type=int, default=2_000)
-    parser.add_argument("--parts", type=int, default=4, help="pieces that the turns are embedded in")
+    parser.add_argument(
+        "--parts",
+        type=int,
+        default=1,
+        help="pieces that the turns are embedded in; in one, they may be very many",
+    )
     parser.add_argument(
         "--rounds", type=int, default=2, help="times that each piece is embedded by each side"
     )

@@ -144,13 +144,16 @@ def thirds(overlaps: Sequence[float]) -> dict[str, list[int]]:
 
 
 def import_ratio(data: Path, *, count: int, calls: int) -> Beside:
-    """`tools.add` beside the bare encoder on the same lines, into a new store a call, the others closed; default settings."""
+    """`tools.add` beside the bare encoder on the same lines, into a new store a call, the others closed.
+
+    Both in float32: halves of the lines at once would be very many for an encoder that may change over to bfloat16.
+    """
     schemas = [row["meta"]["schema"] for name in SETS for row in lines(data / name / "corpus.jsonl.gz")]
     tools = [renamed(schemas[n % len(schemas)], n) for n in range(count)]
     texts = tool_lines(tools)
     found = []
     for _ in range(calls):
-        with tempfile.TemporaryDirectory() as folder, Memory.open(folder) as memory:
+        with tempfile.TemporaryDirectory() as folder, Memory.open(folder, dtype="float32") as memory:
             memory.remember("The first one starts the index host.")
             embedder = memory._parts.serving.current().embedder  # noqa: SLF001 -- the bare encoder
             found.append(

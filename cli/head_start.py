@@ -34,7 +34,7 @@ def begin(database: Path, *, embedder: str | None) -> Future[None] | None:
         settings = Settings()
     except ValidationError:
         return None
-    if (settings.device, settings.dtype) != ("cpu", "float32"):
+    if settings.device != "cpu" or settings.dtype == "bfloat16":
         return None
     return beside(lambda: read_ahead(source, threads=settings.threads))
 

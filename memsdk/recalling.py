@@ -32,7 +32,7 @@ from memsdk.ports import (
 from memsdk.querying import QueryWay
 from memsdk.ranking import DEPTH, Candidate, Weights, best_scores, fuse, merge
 from memsdk.recalled import Recall
-from memsdk.reranking import DEFAULT, POOL, Ordering, rerank
+from memsdk.reranking import DEFAULT, Ordering, rerank
 from memsdk.secondstage import SecondStage
 from memsdk.spaces import DENSE, SPARSE, Serving, ServingSpaces
 
@@ -240,7 +240,7 @@ class Recaller:
         if not question.ordering.needs_traits(question.kinds):
             return (candidates if second is None else second(candidates)), {}
         looked_at = 0 if question.second is None else question.second.candidates
-        pool = candidates[: max(POOL, 2 * question.k, looked_at)]
+        pool = candidates[: max(question.ordering.pool_of(question.kinds), 2 * question.k, looked_at)]
         traits, then = self._records.traits([candidate.key for candidate in pool])
         if epoch not in (None, then):
             raise _SwitchedError

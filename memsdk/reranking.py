@@ -17,7 +17,7 @@ from memsdk.ranking import Candidate, Weights
 from memsdk.signals import DEFAULT_SIGNALS, Signals, contributions, recency
 
 POOL = 30
-"""LoCoMo's R@10 could be .899 with 40 candidates put in perfect order; it is .83 with 40 and with 30 (docs/ranking.md)."""
+"""How many candidates are looked at, where no kind says less."""
 DUPLICATE = 0.8
 """Texts that share so much of all their words say the same."""
 SAME_PLACE = 0.3
@@ -50,6 +50,12 @@ class Ordering:
     def signals_of(self, kind: Kind) -> Signals | None:
         """The signals that order this kind; None where it has none."""
         return (DEFAULT_SIGNALS if self.signals is None else self.signals).get(kind)
+
+    def pool_of(self, kinds: Sequence[Kind]) -> int:
+        """How many of the best candidates of these kinds are looked at, at least."""
+        asked = self.recency is not None or self.diversity > 0 or self.collapse
+        ordered = [signals for kind in kinds if (signals := self.signals_of(kind)) is not None]
+        return POOL if asked or not ordered else max(signals.pool for signals in ordered)
 
     def needs_traits(self, kinds: Sequence[Kind]) -> bool:
         """Whether anything is to be read of the candidates of these kinds."""

@@ -37,8 +37,9 @@ class Settings(BaseModel):
         description="recalls older than this are erased by sweep and open; null keeps them",
     )
     device: Literal["cpu", "cuda", "auto"] = Field(default="cpu", description="where the embedder runs")
-    dtype: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="what the embedder computes in"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="what the embedder computes in; auto: float32, but for very many texts where the CPU has bfloat16",
     )
     threads: int | None = Field(
         default=None, ge=1, description="threads that embed a batch; null takes every core"

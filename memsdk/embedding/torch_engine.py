@@ -29,7 +29,7 @@ class TorchEngine:
         self.device = choose_device(runtime)
         if runtime.threads is not None:
             torch.set_num_threads(runtime.threads)
-        self.model: nn.Module = load_weights(folder, device=self.device, dtype=runtime.dtype)
+        self.model: nn.Module = load_weights(folder, device=self.device, dtype=runtime.precision)
         config = cast("PretrainedConfig", self.model.config)
         self.hidden = int(config.hidden_size)
         self.pad_id = int(getattr(config, "pad_token_id", None) or 0)

@@ -1,7 +1,8 @@
 """Embeddings of a model folder: tokenised, sorted by length, batched by tokens, computed by onnxruntime or torch.
 
 BERT encoders (MiniLM, bge, LLM-Embedder) run in onnxruntime on a CPU, which is faster there and needs no torch; all others,
-GPUs and bfloat16 are torch's. Both give the same vectors, so that one may embed what the other is asked about.
+GPUs and bfloat16 are torch's, and so are very many texts on a CPU that computes in bfloat16 (`memsdk.embedding.bulk`). All
+give the same vectors, so that one may embed what the other is asked about.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from memsdk.embedding.bulk import BATCH_TOKENS, Bulk, computes_in_bfloat16
 from memsdk.embedding.folder import POOLINGS, ModelFolder
 from memsdk.embedding.inputs import check_texts
-from memsdk.embedding.onnx import open_bert
+from memsdk.embedding.onnx import OnnxBert, open_bert
 from memsdk.embedding.pooling import pool
 from memsdk.embedding.prefixes import Prefixes, prefix_of
 from memsdk.embedding.runtime import Runtime, check_runtime
@@ -81,6 +83,7 @@ class TransformerEmbedder:
         check_runtime(self._runtime)
         self._modes = _modes(pooling or folder.pooling or "mean")
         self._engine, is_cpu = _choose_engine(folder, self._runtime)
+        self._bulk = _bulk_of(self._engine, folder, self._runtime)
         self._folder = folder
         self._batch_tokens = self._runtime.batch_tokens or (CPU_BATCH_TOKENS if is_cpu else _GPU_BATCH_TOKENS)
         self._tokenizer = load_tokenizer(folder)
@@ -133,8 +136,10 @@ class TransformerEmbedder:
         """
         ids = self.token_ids(texts, task=task, side=side)
         vectors = np.empty((len(texts), self._spec.dims), np.float32)
-        batches = list(batches_of([len(one) for one in ids], budget=self._batch_tokens))
-        found = self._engine.encode_many(
+        bulk = None if self._bulk is None else self._bulk.engine_for(len(texts))
+        budget = self._batch_tokens if bulk is None else max(self._batch_tokens, BATCH_TOKENS)
+        batches = list(batches_of([len(one) for one in ids], budget=budget))
+        found = (bulk or self._engine).encode_many(
             [[ids[number] for number in batch] for batch in batches], modes=self._modes
         )
         for batch, some in zip(batches, found, strict=True):
@@ -197,7 +202,7 @@ class TransformerEmbedder:
 
 def _choose_engine(folder: ModelFolder, runtime: Runtime) -> tuple[Engine, bool]:
     """The fastest engine that computes this folder as the settings say, and whether it runs on a CPU."""
-    is_plain = runtime.device == "cpu" and runtime.dtype == "float32"
+    is_plain = runtime.device == "cpu" and runtime.precision == "float32"
     if is_plain and runtime.engine != "torch":
         found = open_bert(folder, threads=runtime.threads)
         if found is not None:
@@ -211,6 +216,12 @@ def _choose_engine(folder: ModelFolder, runtime: Runtime) -> tuple[Engine, bool]
 
     engine = TorchEngine(folder, runtime=runtime)
     return engine, engine.device.type == "cpu"
+
+
+def _bulk_of(engine: Engine, folder: ModelFolder, runtime: Runtime) -> Bulk | None:
+    """What computes very many texts instead of the engine; None where that is not asked for or would not be faster."""
+    pays = runtime.dtype == "auto" and runtime.engine == "auto" and computes_in_bfloat16()
+    return Bulk(folder, threads=runtime.threads) if pays and isinstance(engine, OnnxBert) else None
 
 
 def batches_of(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:

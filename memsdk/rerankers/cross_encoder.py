@@ -81,7 +81,7 @@ class CrossEncoder:
             with quiet():
                 model, report = AutoModelForSequenceClassification.from_pretrained(
                     self._folder, local_files_only=True, trust_remote_code=False, output_loading_info=True,
-                    dtype=getattr(torch, self._runtime.dtype),
+                    dtype=getattr(torch, self._runtime.precision),
                 )  # fmt: skip
                 tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
                 model = model.to(choose_device(self._runtime)).eval().requires_grad_(False)

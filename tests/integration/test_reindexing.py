@@ -109,7 +109,7 @@ def test_two_memories_share_one_index_host(open_memory: Open) -> None:
 
 @pytest.mark.parametrize("retired", [False, True], ids=["both there", "the old one dropped"])
 def test_a_recall_that_a_switch_overtakes_is_answered_by_what_serves(
-    open_memory: Open, monkeypatch: pytest.MonkeyPatch, retired: bool
+    open_memory: Open, monkeypatch: pytest.MonkeyPatch, *, retired: bool
 ) -> None:
     """It asks what serves with its last query only: an answer by the old vectors would be an answer to nothing."""
     first, second = open_memory(index="embedded"), open_memory(index="embedded")

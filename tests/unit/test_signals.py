@@ -1,6 +1,7 @@
 # ruff: noqa: D103 -- helpers are told by their names
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +22,7 @@ def turn(text: str = "We went to the lake.", **others: object) -> Traits:
 def added(
     name: str, traits: list[Traits], *, query: str = "?", scores: list[float] | None = None
 ) -> list[float]:
-    signals = Signals(**{name: 1.0})
+    signals = replace(Signals(), **{name: 1.0})
     parts = contributions(scores or [0.5] * len(traits), traits, signals=signals, query=query, now=NOW)
     return [part.get(name, 0.0) for part in parts]
 
