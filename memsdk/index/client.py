@@ -25,7 +25,7 @@ from memsdk.index.host import LINGER_S
 from memsdk.index.protocol import FAILED, PROGRESS, error_of, greet_host, pack, receive
 
 IDLE = 8  # connections kept for the next call
-LOOK_S = 1e-3
+LOOK_S = 2e-3
 """So long a search looks for its answer before it sleeps: a processor takes a twentieth of a millisecond to wake up, and the
 host as much to wake it."""
 CAN_LOOK = hasattr(select, "poll") and cores() > 1  # else the host could not answer meanwhile

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ def turn(text: str = "We went to the lake.", **others: object) -> Traits:
 def added(
     name: str, traits: list[Traits], *, query: str = "?", scores: list[float] | None = None
 ) -> list[float]:
-    signals = replace(Signals(), **{name: 1.0})
+    signals = replace(Signals(), **dict[str, Any]({name: 1.0}))
     parts = contributions(scores or [0.5] * len(traits), traits, signals=signals, query=query, now=NOW)
     return [part.get(name, 0.0) for part in parts]
 
