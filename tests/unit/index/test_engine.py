@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+import qdrant_edge as edge
 
 from memsdk.errors import (
     DiskFullError,
@@ -23,6 +24,7 @@ from memsdk.errors import (
     IndexUnavailableError,
     InvalidInputError,
 )
+from memsdk.index import shard
 from memsdk.index.edge import EdgeIndex
 from memsdk.models import CollectionSpec, Point
 from memsdk.ports import Leg, SearchRequest
@@ -237,6 +239,29 @@ def test_a_crash_at_any_moment_leaves_a_loadable_collection(
     index = EdgeIndex(folder)
     assert index.collections() == {"space": expected}
     assert len(list((folder / "space").glob("shard-*"))) == 1
+    index.close()
+
+
+def test_a_collection_in_single_precision_stays_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stores of older releases: they are opened, written to, and given a graph, and nobody had to rebuild them."""
+    points = wide_points(900, seed=4)
+    monkeypatch.setattr(shard, "HALF", edge.VectorStorageDatatype.Float32)
+    older = EdgeIndex(folder)
+    older.ensure("space", WIDE)
+    older.upsert("space", points[:800])
+    older.close()
+    monkeypatch.undo()
+    index = EdgeIndex(folder, worth_it=500)
+    index.ensure("space", WIDE)
+    index.upsert("space", points[800:])
+    for optimized in (False, True):
+        assert not optimized or index.optimize("space")
+        for at in (0, 799, 800, 899):
+            leg = Leg(name="dense", dense=points[at].dense["dense"])
+            assert ask(index, leg, limit=1)[0][0].id == points[at].id
+    found = index.vectors("space", [each.id for each in points], name="dense")
+    for each in points:
+        np.testing.assert_allclose(found[each.id], each.dense["dense"], atol=1e-6)
     index.close()
 
 
