@@ -237,8 +237,10 @@ def _session(shape: BertShape, tensors: Mapping[str, Vectors], *, threads: int |
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or _default_threads()
     options.log_severity_level = 3  # errors, which are raised as well
-    # Threads that spin between calls win a millisecond a query on an idle machine, and take it from the index host.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Within a call its threads look for work before they sleep: a query takes 3.4 ms and not 4.4, and no more CPU time. Between
+    # calls they would take it from the index host.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_external_initializers(
         list(tensors),
         [onnxruntime.OrtValue.ortvalue_from_numpy(tensor) for tensor in tensors.values()],
