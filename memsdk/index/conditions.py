@@ -126,10 +126,9 @@ def _matches(field: str, values: list[Scalar]) -> list[Condition]:
     return options
 
 
-@lru_cache(
-    maxsize=1_024
-)  # a user's searches ask for the same user, and a match takes ten times as long to make as a range
+@lru_cache(maxsize=1_024)
 def _any_of(field: str, texts: tuple[str, ...]) -> tuple[Condition, ...]:
+    """Remembered, as a user's searches ask for the same user, and a match takes ten times as long to make as a range."""
     return tuple(edge.FieldCondition(path, match=edge.MatchAny(list(texts))) for path in paths(field))
 
 
