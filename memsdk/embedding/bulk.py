@@ -8,6 +8,7 @@ calls of few texts, are float32 all the time.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from concurrent.futures import Future
 from functools import cache
@@ -18,7 +19,6 @@ from memsdk.beside import beside
 from memsdk.embedding.folder import ModelFolder
 from memsdk.embedding.runtime import Runtime
 from memsdk.errors import EmbedderError
-from memsdk.forking import renew_in_child
 
 if TYPE_CHECKING:
     from memsdk.embedding.torch_engine import TorchEngine
@@ -45,12 +45,13 @@ class Bulk:
         self._texts = 0
         self._loading: Future[TorchEngine | None] | None = None
         self._renew()
-        renew_in_child(self._renew)
 
     def engine_for(self, count: int) -> TorchEngine | None:
         """What computes a call of so many texts; None leaves it to the other engine."""
         if count < MANY:
             return None
+        if os.getpid() != self._pid:
+            self._renew()
         with self._lock:
             self._texts += count
             if self._loading is None and (count >= AT_ONCE or self._texts >= IN_ALL):
@@ -70,8 +71,8 @@ class Bulk:
             return None
 
     def _renew(self) -> None:
-        """In a forked child: a load that was under way is not."""
-        self._lock = threading.Lock()
+        """In a forked child, where a load that was under way is not, nor who held the lock."""
+        self._pid, self._lock = os.getpid(), threading.Lock()
         if self._loading is not None and not self._loading.done():
             self._loading = None
 
