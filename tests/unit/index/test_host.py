@@ -251,7 +251,7 @@ index.close()
 
 def test_a_host_that_hangs_is_a_named_error(index: HostedIndex, folder: Path) -> None:
     """A stopped process answers nothing: waiting for ever would hang the agent."""
-    impatient = HostedIndex(folder, wait_s=0.3)
+    impatient = HostedIndex(folder, wait_s=1.0)
     impatient.collections()
     os.kill(host_pid(folder), signal.SIGSTOP)
     try:
