@@ -254,6 +254,10 @@ def test_a_host_that_hangs_is_a_named_error(index: HostedIndex, folder: Path) ->
     impatient = HostedIndex(folder, wait_s=1.0)
     impatient.collections()
     os.kill(host_pid(folder), signal.SIGSTOP)
+    stat = Path(f"/proc/{host_pid(folder)}/stat")
+    wait_until(
+        lambda: stat.read_text().rpartition(")")[2].split()[0] == "T"
+    )  # until then its threads may answer
     try:
         with pytest.raises(IndexUnavailableError, match="silent"):
             impatient.collections()
