@@ -14,10 +14,8 @@ from datetime import datetime, timedelta
 from memsdk.errors import InvalidInputError
 from memsdk.models import Kind, Traits
 from memsdk.ranking import Candidate, Weights
-from memsdk.signals import DEFAULT_SIGNALS, Signals, contributions, recency
+from memsdk.signals import DEFAULT_SIGNALS, POOL, Signals, contributions, recency
 
-POOL = 30
-"""How many candidates are looked at, where no kind says less."""
 DUPLICATE = 0.8
 """Texts that share so much of all their words say the same."""
 SAME_PLACE = 0.3
@@ -52,15 +50,15 @@ class Ordering:
         return (DEFAULT_SIGNALS if self.signals is None else self.signals).get(kind)
 
     def pool_of(self, kinds: Sequence[Kind]) -> int:
-        """How many of the best candidates of these kinds are looked at, at least."""
-        asked = self.recency is not None or self.diversity > 0 or self.collapse
-        ordered = [signals for kind in kinds if (signals := self.signals_of(kind)) is not None]
-        return POOL if asked or not ordered else max(signals.pool for signals in ordered)
+        """How many of the best candidates of these kinds are looked at, at least; 0 where nothing is to be read of any."""
+        if self.recency is not None or self.diversity > 0 or self.collapse:
+            return POOL
+        ordered = map(self.signals_of, kinds)
+        return max((signals.pool for signals in ordered if signals is not None), default=0)
 
     def needs_traits(self, kinds: Sequence[Kind]) -> bool:
         """Whether anything is to be read of the candidates of these kinds."""
-        asked = self.recency is not None or self.diversity > 0 or self.collapse
-        return asked or any(self.signals_of(kind) is not None for kind in kinds)
+        return self.pool_of(kinds) > 0
 
 
 DEFAULT = Ordering()

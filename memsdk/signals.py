@@ -17,6 +17,8 @@ from datetime import datetime, timedelta
 from memsdk.models import Kind, Traits
 from memsdk.timewords import nearness, spans
 
+POOL = 30
+"""How many candidates are looked at, where no kind says less."""
 FULL_WORDS = 30
 """A turn of so many words has all the substance there is to have."""
 AFTER_DAYS = 7.0
@@ -52,7 +54,7 @@ class Signals:
     time: float = 0.0
     task: float = 0.0
     answer: float = 0.0
-    pool: int = 30
+    pool: int = POOL
 
 
 DEFAULT_SIGNALS: Mapping[Kind, Signals] = {

@@ -1,8 +1,8 @@
 """Very many texts in bfloat16, by torch: on a CPU that computes in it more than twice as fast as onnxruntime in float32.
 
 To load torch takes four seconds and some 300 MB, so it is loaded only where that pays: for one call of many texts at once, or
-beside the work of a process that embeds more and more of them. The vectors mean the same (cosine .9999), and queries, and
-calls of few texts, are float32 all the time.
+beside the work of a process that embeds more and more of them. The vectors mean the same (cosine .9999), and calls of
+few texts, such as one query, are float32 all the time.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ class Bulk:
             self._renew()
         with self._lock:
             self._texts += count
-            if self._loading is None and (count >= AT_ONCE or self._texts >= IN_ALL):
+            pays = count >= AT_ONCE or self._texts >= IN_ALL
+            if self._loading is None and pays and computes_in_bfloat16():
                 self._loading = beside(self._load)
             loading = self._loading
         if loading is None or not (loading.done() or count >= AT_ONCE):
@@ -66,7 +67,7 @@ class Bulk:
             from memsdk.embedding.torch_engine import TorchEngine
 
             return TorchEngine(self._folder, runtime=Runtime(dtype="bfloat16", threads=self._threads))
-        except (EmbedderError, ImportError) as error:
+        except (EmbedderError, ImportError, OSError) as error:
             logger.info("many texts are embedded in float32, as torch can't be loaded: %s", error)
             return None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from memsdk.embedding.bulk import BATCH_TOKENS, Bulk, computes_in_bfloat16
+from memsdk.embedding.bulk import BATCH_TOKENS, Bulk
 from memsdk.embedding.folder import POOLINGS, ModelFolder
 from memsdk.embedding.inputs import check_texts
 from memsdk.embedding.onnx import OnnxBert, open_bert
@@ -137,7 +137,7 @@ class TransformerEmbedder:
         ids = self.token_ids(texts, task=task, side=side)
         vectors = np.empty((len(texts), self._spec.dims), np.float32)
         bulk = None if self._bulk is None else self._bulk.engine_for(len(texts))
-        budget = self._batch_tokens if bulk is None else max(self._batch_tokens, BATCH_TOKENS)
+        budget = self._batch_tokens if bulk is None else self._runtime.batch_tokens or BATCH_TOKENS
         batches = list(batches_of([len(one) for one in ids], budget=budget))
         found = (bulk or self._engine).encode_many(
             [[ids[number] for number in batch] for batch in batches], modes=self._modes
@@ -219,9 +219,9 @@ def _choose_engine(folder: ModelFolder, runtime: Runtime) -> tuple[Engine, bool]
 
 
 def _bulk_of(engine: Engine, folder: ModelFolder, runtime: Runtime) -> Bulk | None:
-    """What computes very many texts instead of the engine; None where that is not asked for or would not be faster."""
-    pays = runtime.dtype == "auto" and runtime.engine == "auto" and computes_in_bfloat16()
-    return Bulk(folder, threads=runtime.threads) if pays and isinstance(engine, OnnxBert) else None
+    """What may compute very many texts instead of the engine; None where the settings leave no choice."""
+    is_free = runtime.dtype == "auto" and runtime.engine == "auto" and isinstance(engine, OnnxBert)
+    return Bulk(folder, threads=runtime.threads) if is_free else None
 
 
 def batches_of(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:

@@ -119,11 +119,8 @@ class HostedIndex(EngineFacade):
     ) -> list[object]:
         try:
             connection.send_bytes(message)
-            if is_brief and CAN_LOOK and self._looking.acquire(blocking=False):
-                try:
-                    _look_out(connection)
-                finally:
-                    self._looking.release()
+            if is_brief and CAN_LOOK:
+                self._look_out(connection)
             answer = list(receive(connection))
             while answer[0] == PROGRESS:
                 progress(str(answer[1]))
@@ -137,6 +134,19 @@ class HostedIndex(EngineFacade):
             self._drop_idle()
             raise _HostLostError(str(error)) from error
         return answer
+
+    def _look_out(self, connection: Connection) -> None:
+        """Return once something can be read, or after `LOOK_S` seconds; at once where another thread looks."""
+        if not self._looking.acquire(blocking=False):
+            return
+        try:
+            poller = select.poll()
+            poller.register(connection.fileno(), select.POLLIN)
+            until = time.perf_counter() + LOOK_S
+            while not poller.poll(0) and time.perf_counter() < until:
+                pass
+        finally:
+            self._looking.release()
 
     def _take(self) -> _Line:
         """A connection of this process, idle or new."""
@@ -237,12 +247,3 @@ class HostedIndex(EngineFacade):
                 f"the index host ended while the disk of {self._folder} had {left // 2**20} MB left; make room and"
                 " try again: the next call starts another host"
             ) from lost
-
-
-def _look_out(connection: Connection) -> None:
-    """Return once something can be read, or after `LOOK_S` seconds."""
-    poller = select.poll()
-    poller.register(connection.fileno(), select.POLLIN)
-    until = time.perf_counter() + LOOK_S
-    while not poller.poll(0) and time.perf_counter() < until:
-        pass

@@ -231,11 +231,11 @@ def _answer(
 
 
 def _ranking(hits: Sequence[edge.ScoredPoint], keys: Sequence[int], places: Mapping[int, int]) -> list[bytes]:
-    scores = [hit.score for hit in hits]
-    if not places.keys() >= set(keys):
-        scores = [score for score, key in zip(scores, keys, strict=True) if key in places]
-        keys = [key for key in keys if key in places]
-    return [array("I", [places[key] for key in keys]).tobytes(), array("f", scores).tobytes()]
+    kept = [(places[key], hit.score) for key, hit in zip(keys, hits, strict=True) if key in places]
+    return [
+        array("I", [place for place, _ in kept]).tobytes(),
+        array("f", [score for _, score in kept]).tobytes(),
+    ]
 
 
 def _values(payloads: Iterable[Mapping[str, object] | None], fields: Sequence[str]) -> list[list[object]]:

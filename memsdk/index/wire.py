@@ -105,7 +105,11 @@ def result_from_plain(request: SearchRequest, answer: Answer) -> SearchResult:
     asked = [leg.name for leg in request.legs if leg.sparse is None or len(leg.sparse.indices)]
     for name, (places, scores) in zip(asked, legs, strict=True):
         ranked = zip(memoryview(places).cast("I"), memoryview(scores).cast("f"), strict=True)
-        result[name] = [PointHit(points[place][0], score, points[place][1]) for place, score in ranked]
+        found = []
+        for place, score in ranked:
+            key, payload = points[place]
+            found.append(PointHit(key, score, payload))
+        result[name] = found
     return result
 
 

@@ -75,16 +75,16 @@ class Extra:
 
 def decode_extra(stored: bytes) -> Extra:
     """The inverse of `Extra.encoded`."""
+    parts = _parts(stored)
+    return Extra(**{"metadata": {}, **parts, "section": tuple(parts.get("section", ()))})
+
+
+def _parts(stored: bytes) -> dict[str, Any]:
+    """The fields of an `Extra` that something was stored of."""
     if not stored:
-        return Extra(metadata={})
+        return {}
     parts = from_json(stored)  # a quarter of json.loads' time, or less
-    return Extra(
-        metadata=parts.get("m", {}),
-        name=parts.get("n"),
-        title=parts.get("t"),
-        section=tuple(parts.get("s", ())),
-        data=parts.get("d", {}),
-    )
+    return {name: parts[key] for key, name in _STORED.items() if key in parts}
 
 
 def name_and_data(stored: bytes) -> tuple[str | None, Metadata]:
@@ -124,10 +124,7 @@ def _record(values: dict[str, object], *, body: object, extra: object) -> Record
 
 def _with_text(values: dict[str, object], *, body: object, extra: object) -> dict[str, object]:
     values["text"] = cast(bytes, body).decode()
-    if extra:
-        parts = from_json(cast(bytes, extra))
-        for key, part in parts.items():
-            values[_STORED[key]] = part
+    values.update(_parts(cast(bytes, extra)))
     return values
 
 

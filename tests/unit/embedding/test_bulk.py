@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from memsdk.embedding import bulk, transformer
+from memsdk.embedding import bulk
 from memsdk.embedding.loading import load_embedder
 from memsdk.embedding.runtime import Runtime
+from memsdk.embedding.torch_engine import TorchEngine
 from memsdk.errors import EmbedderError
 from memsdk.models import Side, Task
 from memsdk.ports import Embedder
@@ -31,7 +33,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def on_such_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that computes in bfloat16, and 90 texts are very many."""
-    monkeypatch.setattr(transformer, "computes_in_bfloat16", lambda: True)
+    monkeypatch.setattr(bulk, "computes_in_bfloat16", lambda: True)
     monkeypatch.setattr(bulk, "AT_ONCE", 90)
 
 
@@ -67,7 +69,7 @@ def test_who_asks_for_one_way_gets_it(tiny: Path, runtime: Runtime) -> None:
 
 def test_a_process_that_goes_on_and_on_changes_over(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long ingest comes in slices, none of them very long."""
-    monkeypatch.setattr(transformer, "computes_in_bfloat16", lambda: True)
+    monkeypatch.setattr(bulk, "computes_in_bfloat16", lambda: True)
     monkeypatch.setattr(bulk, "IN_ALL", 2 * len(VERY_MANY))
     embedder, exact = load_embedder(tiny), load_embedder(tiny, runtime=Runtime(dtype="float32"))
     plain = vectors(exact, VERY_MANY)
@@ -76,6 +78,22 @@ def test_a_process_that_goes_on_and_on_changes_over(tiny: Path, monkeypatch: pyt
     while np.array_equal(vectors(embedder, VERY_MANY), plain):  # torch is loaded beside the work
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.usefixtures("on_such_a_cpu")
+def test_batches_stay_as_small_as_was_asked_for(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who set a budget has little memory."""
+    widths: list[int] = []
+    encode = TorchEngine.encode
+
+    def noted(engine: TorchEngine, ids: Sequence[Sequence[int]], *, modes: Sequence[str]) -> np.ndarray:
+        widths.append(len(ids) * max(map(len, ids)))
+        return encode(engine, ids, modes=modes)
+
+    monkeypatch.setattr(TorchEngine, "encode", noted)
+    vectors(load_embedder(tiny, runtime=Runtime(batch_tokens=128)), VERY_MANY)
+    assert widths
+    assert max(widths) <= 128
 
 
 @pytest.mark.usefixtures("on_such_a_cpu")

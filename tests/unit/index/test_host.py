@@ -255,9 +255,8 @@ def test_a_host_that_hangs_is_a_named_error(index: HostedIndex, folder: Path) ->
     impatient.collections()
     os.kill(host_pid(folder), signal.SIGSTOP)
     stat = Path(f"/proc/{host_pid(folder)}/stat")
-    wait_until(
-        lambda: stat.read_text().rpartition(")")[2].split()[0] == "T"
-    )  # until then its threads may answer
+    # until it has stopped its threads may answer
+    wait_until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
     try:
         with pytest.raises(IndexUnavailableError, match="silent"):
             impatient.collections()
