@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from memsdk.index.edge import EdgeIndex
 from memsdk.index.engine import Engine
 from memsdk.index.wire import Row, point_to_row
 from memsdk.models import Point
-from memsdk.payloads import PREVIOUS, RECORD, SESSION, STAMP, USER, Hasher
+from memsdk.payloads import SESSION, STAMP, USER, Hasher
 from memsdk.testing.embedders import HashingEmbedder
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ class _Recording(EdgeIndex):
         self.points: dict[UUID, Point] = {}
         self.collection = ""
 
-    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+    def upsert(self, collection: str, points: Iterable[Point]) -> None:
         self.collection = collection
-        self.points |= {point.id: point for point in points}
-        super().upsert(collection, points)
+        taken = list(points)
+        self.points |= {point.id: point for point in taken}
+        super().upsert(collection, taken)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,13 +193,10 @@ def _copied(
         }
         payload = dict(row[4])  # type: ignore[call-overload]  # a mapping
         payload |= {
-            RECORD: str(id_),
             USER: hashed(user),
             SESSION: hashed(session),
             STAMP: fresh["index_seq"],
         }
-        if PREVIOUS in payload:
-            payload[PREVIOUS] = str(_moved(UUID(str(payload[PREVIOUS])), copy))
         yield fresh, [id_.bytes, id_.bytes, {"dense": vectors[number].tobytes()}, row[3], payload]
 
 

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -272,10 +272,11 @@ class Noting(EdgeIndex):
         self.made[collection] = spec
         super().ensure(collection, spec)
 
-    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+    def upsert(self, collection: str, points: Iterable[Point]) -> None:
         """See `VectorIndex.upsert`."""
-        self.points += points
-        super().upsert(collection, points)
+        taken = list(points)
+        self.points += taken
+        super().upsert(collection, taken)
 
 
 def engine_alone(*, turns: int = 4_000) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from memsdk.models import Kind, Record
 from memsdk.shelf_texts import example_line, tool_texts
@@ -38,8 +39,7 @@ LONG_MESSAGE_WORDS = 30
 """With an assistant, messages longer than this are found by their own words, in proportion."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LexicalText:
+class LexicalText(NamedTuple):
     """A text whose BM25 vector enters a record's, times a weight.
 
     Attributes:
@@ -60,14 +60,19 @@ class Composed:
     Attributes:
         line: the text that is embedded; cut into parts where it is too long for the embedder.
         context: neighbours' lines and the weights of their vectors; empty for records without neighbours.
-        lexical: the texts that are searched by word.
+        words: makes the texts that are searched by word: they are not needed to begin with the vectors.
         also: further lines that the record is found by, each with a vector of its own.
     """
 
     line: str
     also: tuple[str, ...] = ()
     context: tuple[tuple[str, float], ...] = ()
-    lexical: tuple[LexicalText, ...] = ()
+    words: Callable[[], tuple[LexicalText, ...]]
+
+    @property
+    def lexical(self) -> tuple[LexicalText, ...]:
+        """The texts that are searched by word."""
+        return self.words()
 
 
 def compose(
@@ -90,7 +95,7 @@ def compose(
         return _compose_example(record)
     if record.kind is not Kind.MEMORY:
         text = chunk_text(record)
-        return Composed(line=text, lexical=(LexicalText(text=text, average_length=256, b=0.75, weight=1.0),))
+        return Composed(line=text, words=lambda: (LexicalText(text, average_length=256, b=0.75, weight=1.0),))
     line_of = line_of or turn_line
     line, words = line_of(record), max(1, len(record.text.split()))
     share = LINE_SHARE
@@ -103,9 +108,9 @@ def compose(
     return Composed(
         line=line,
         context=tuple((line_of(turns[at]), lean * weight) for at, weight in CONTEXT.items() if at in turns),
-        lexical=(
-            LexicalText(text=line, average_length=40, b=0.6, weight=share),
-            LexicalText(text=_window(line, turns), average_length=80, b=0.75, weight=1.0 - share),
+        words=lambda: (
+            LexicalText(line, average_length=40, b=0.6, weight=share),
+            LexicalText(_window(line, turns), average_length=80, b=0.75, weight=1.0 - share),
         ),
     )
 
@@ -124,8 +129,8 @@ def _compose_tool(record: Record) -> Composed:
     return Composed(
         line=texts.line,
         also=texts.requests,
-        lexical=tuple(
-            LexicalText(text=text, average_length=25, b=0.75, weight=weight)
+        words=lambda: tuple(
+            LexicalText(text, average_length=25, b=0.75, weight=weight)
             for text, weight in weighed
             if text.strip()
         ),
@@ -135,7 +140,7 @@ def _compose_tool(record: Record) -> Composed:
 def _compose_example(record: Record) -> Composed:
     """An example is looked for with inputs, so its input stands for it."""
     line = example_line(record)
-    return Composed(line=line, lexical=(LexicalText(text=line, average_length=40, b=0.75, weight=1.0),))
+    return Composed(line=line, words=lambda: (LexicalText(line, average_length=40, b=0.75, weight=1.0),))
 
 
 def _window(line: str, turns: dict[int, Record]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,7 +41,6 @@ from memsdk.testing.failpoints import reach
 
 BATCH = 512
 TOGETHER = 2_048  # of one call: the more texts are embedded together, the less the encoder pads them
-SLICE = 100  # states whose points are sent together
 CATCH_UP = 8  # batches
 OWN_S = 1.0  # without headway; then `drain_all` takes this process's own claims for left behind
 NOTES = 64  # of what is in the index, at most, that the outbox is told later
@@ -257,23 +256,12 @@ class Indexer:
             wait_for(prepared.encoded)  # nothing is taken away before what replaces it is there
             for collection in serving.collections:
                 self._index.delete(collection, gone)
-        if len(states) <= FEW:
-            self._send(prepared.points(), states, serving=serving)
+        for places, made in prepared.stretches():
+            having = ((states[place].revisions[0].kind, points) for place, points in made if points)
+            for collection, some in groupby(having, key=lambda pair: serving.collection(pair[0])):
+                self._index.upsert(collection, (point for _, points in some for point in points))
             reach("index-updated")
-            sent(list(range(len(states))))
-            return prepared.counts
-        with ThreadPoolExecutor(max_workers=1) as sender:  # the index takes a slice while the next is made
-            for slices in prepared.stretches(SLICE):
-                sending = {
-                    sender.submit(
-                        self._send, points, [states[place] for place in places], serving=serving
-                    ): places
-                    for places, points in slices
-                }
-                for each in sending:
-                    wait_for(each)
-                reach("index-updated")
-                sent([place for places in sending.values() for place in places])
+            sent(places)
         return prepared.counts
 
     def put_twins(self, states: Sequence[Indexable], *, serving: Serving) -> None:

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from uuid import UUID
 
 from pydantic import JsonValue
 
 from memsdk.filters import All, AnyOf, Exists, Filter, Match, Not, Range, as_time, rename
 from memsdk.models import FOREVER, CollectionSpec, Kind, Record
 
-RECORD, REVISION, PREVIOUS, STAMP, PARTS = "r", "v", "p", "q", "n"
+RECORD, REVISION, STAMP, PARTS = "r", "v", "q", "n"
+"""RECORD is on those points only whose id is not their record's own; the engine is given it with the point."""
 USER, AGENT, SESSION, KIND = "u", "a", "s", "k"
 VALID_FROM, VALID_TO, OCCURRED, CREATED = "f", "t", "o", "c"
 TIMES = {"occurred_at": OCCURRED, "created_at": CREATED}
@@ -71,13 +71,12 @@ def collection_spec(*, dims: int, sparse: tuple[str, ...]) -> CollectionSpec:
 
 
 def payload_of(
-    revision: Record, *, until: datetime | None, previous: UUID | None, stamp: int, parts: int, hasher: Hasher
+    revision: Record, *, until: datetime | None, stamp: int, parts: int, hasher: Hasher
 ) -> dict[str, JsonValue]:
     """The payload of one revision's points.
 
     Args:
         until: when the next revision replaced it; None for the current one.
-        previous: the record before it in its session.
         stamp: the outbox entry that this state answers.
         parts: how many points the record has in all; with fewer of them the index has lost some.
     """
@@ -90,13 +89,11 @@ def payload_of(
         AGENT: hasher(revision.agent_id or NOBODY),
         SESSION: hasher(revision.session_id or NOBODY),
         KIND: revision.kind.value,
-        VALID_FROM: (revision.created_at if revision.revision == 1 else revision.updated_at).timestamp(),
-        VALID_TO: end.timestamp(),
-        OCCURRED: revision.occurred_at.timestamp(),
-        CREATED: revision.created_at.timestamp(),
+        VALID_FROM: _seconds(revision.created_at if revision.revision == 1 else revision.updated_at),
+        VALID_TO: _seconds(end),
+        OCCURRED: _seconds(revision.occurred_at),
+        CREATED: _seconds(revision.created_at),
     }
-    if previous is not None:
-        payload[PREVIOUS] = str(previous)
     equal: list[JsonValue] = []
     for path, value in _leaves(filterable(revision)):
         if path in HAS_ITS_OWN:
@@ -226,6 +223,12 @@ def _is_as_written(value: object) -> bool:
 
 def _pair(path: str, text: str, hasher: Hasher) -> str:
     return hasher(f"{len(path)}:{path}{text}")
+
+
+def _seconds(moment: datetime) -> float:
+    """Since 1970; a whole number, which the engine takes in half the time, where it is one."""
+    seconds = moment.timestamp()
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def _leaves(value: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:

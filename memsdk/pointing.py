@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -37,9 +37,15 @@ FEW = 8
 """For so few records no thread is started."""
 MANY = 256
 """So many lines are embedded in two parts."""
+SLICE = 10
+"""States that are described together: the first are with the index while the next are described."""
+HEAD_START_S = 3e-3
+"""So long the encoder is left alone before anything is described. A quick one has then done its part, and the index takes the
+first slice while the next is described; it would have got Python's lock only after the last."""
 SPECIAL_TOKENS = 2
 _Line = tuple[Task, str]
-_Slice = tuple[list[int], list[list[Point]]]
+_Made = tuple[int, list[Point]]
+"""The place of a state among those prepared, and its points."""
 
 
 class LineVectors:
@@ -78,7 +84,6 @@ class _Planned:
     composed: Composed
     parts: tuple[str, ...]
     until: Record | None
-    previous: UUID | None
     stamp: int
 
     @property
@@ -146,12 +151,13 @@ class PointBuilder:
         plans = [self._plan(state, line_of) for state in states]
         counts = [sum(len(plan.parts) for plan in group) for group in plans]
         stretches, work = self._stretches(plans, tasks, after=after)
+        prepared = Prepared(plans, self._described, stretches=stretches, counts=counts)
         if len(plans) > FEW:
             beside(work)
-        described = self._described(plans, counts)
-        if len(plans) <= FEW:
+        else:
+            prepared.describe(range(len(plans)))
             work()
-        return Prepared(plans, described, stretches=stretches, counts=counts)
+        return prepared
 
     def _stretches(
         self,
@@ -201,30 +207,26 @@ class PointBuilder:
             for line, vector in self._lines.embed(lines, embedder=self._embedder, task=task).items()
         }
 
-    def _described(
-        self, plans: Sequence[Sequence[_Planned]], counts: Sequence[int]
-    ) -> list[list[_Described]]:
+    def _described(self, plans: Sequence[Sequence[_Planned]]) -> list[list[_Described]]:
         """All of the points but their dense vectors."""
         sparse = iter(self._sparse([plan.composed for group in plans for plan in group]))
-        described = []
-        for group, parts in zip(plans, counts, strict=True):
-            described.append(
-                [
-                    _Described(
-                        payload_of(
-                            plan.record,
-                            until=plan.until.updated_at if plan.until else None,
-                            previous=plan.previous,
-                            stamp=plan.stamp,
-                            parts=parts,
-                            hasher=self._hasher,
-                        ),
-                        next(sparse),
-                    )
-                    for plan in group
-                ]
-            )
-        return described
+        return [
+            [
+                self._describe(plan, next(sparse), parts=sum(len(each.parts) for each in group))
+                for plan in group
+            ]
+            for group in plans
+        ]
+
+    def _describe(self, plan: _Planned, lexical: SparseVector, *, parts: int) -> _Described:
+        payload = payload_of(
+            plan.record,
+            until=plan.until.updated_at if plan.until else None,
+            stamp=plan.stamp,
+            parts=parts,
+            hasher=self._hasher,
+        )
+        return _Described(payload, lexical)
 
     def warm(self, drafts: Sequence[Draft]) -> None:
         """Embed the drafts' own lines, as they will read unless midnight falls before they are stored."""
@@ -256,7 +258,6 @@ class PointBuilder:
         return [SparseVector(list(total), list(total.values())) for total in sums]
 
     def _plan(self, state: Indexable, line_of: Callable[[Record], str]) -> list[_Planned]:
-        previous = state.before[-1].id if state.before else None
         plans = []
         for number, revision in enumerate(state.revisions):
             composed = compose(revision, before=state.before, after=state.after, line_of=line_of)
@@ -267,7 +268,6 @@ class PointBuilder:
                     composed=composed,
                     parts=self._parts(composed),
                     until=later,
-                    previous=previous,
                     stamp=state.seq,
                 )
             )
@@ -304,13 +304,14 @@ class Prepared:
     def __init__(
         self,
         plans: Sequence[Sequence[_Planned]],
-        described: Sequence[Sequence[_Described]],
+        describe: Callable[[Sequence[Sequence[_Planned]]], list[list[_Described]]],
         *,
         stretches: Sequence[_Stretch],
         counts: list[int],
     ) -> None:
         self._plans = plans
-        self._described = described
+        self._describe = describe
+        self._described: dict[int, list[_Described]] = {}  # by place, until the points are made
         self._stretches = stretches
         self.counts = counts
         """How many points each state has; a record that is gone has none."""
@@ -320,35 +321,43 @@ class Prepared:
         """Done once the encoder is free again."""
         return self._stretches[-1].done
 
-    def stretches(self, most: int) -> Iterator[Iterator[_Slice]]:
-        """For each stretch, once it is encoded: the places of up to `most` states and the points of each.
+    def describe(self, places: Sequence[int]) -> None:
+        """Make what the points of these states hold beside their dense vectors, unless that was done."""
+        if places and places[0] not in self._described:
+            made = self._describe([self._plans[place] for place in places])
+            self._described.update(zip(places, made, strict=True))
+
+    def stretches(self) -> Iterator[tuple[list[int], Iterator[_Made]]]:
+        """For each stretch, once it is encoded, the places of its states, and their points as they are made.
 
         Raises:
             EmbedderError: as the embedder did.
         """
         for stretch in self._stretches:
-            if stretch.places:
+            slices = [stretch.places[start : start + SLICE] for start in range(0, len(stretch.places), SLICE)]
+            wait([stretch.done], timeout=HEAD_START_S)
+            for places in slices:
+                if stretch.done.done():
+                    break
+                self.describe(places)
+            if slices:
                 wait_for(stretch.done)
-                yield self._slices(stretch, most)
+                yield stretch.places, self._made(slices, stretch)
 
     def points(self) -> list[list[Point]]:
         """The points of all states, in the states' order; see `stretches`."""
-        found = {
-            place: points
-            for slices in self.stretches(len(self._plans) or 1)
-            for places, groups in slices
-            for place, points in zip(places, groups, strict=True)
-        }
+        found = dict(chain.from_iterable(made for _, made in self.stretches()))
         return [found[place] for place in range(len(self._plans))]
 
-    def _slices(self, stretch: _Stretch, most: int) -> Iterator[_Slice]:
-        for start in range(0, len(stretch.places), most):
-            places = stretch.places[start : start + most]
-            yield places, [self._points(place, stretch) for place in places]
+    def _made(self, slices: Sequence[list[int]], stretch: _Stretch) -> Iterator[_Made]:
+        for places in slices:
+            self.describe(places)
+            for place in places:
+                yield place, self._points(place, stretch)
 
     def _points(self, place: int, stretch: _Stretch) -> list[Point]:
         points = []
-        for plan, described in zip(self._plans[place], self._described[place], strict=True):
+        for plan, described in zip(self._plans[place], self._described.pop(place), strict=True):
             parts, around = stretch.vectors_of(plan)
             for number, vector in enumerate(parts):
                 points.append(

@@ -124,9 +124,11 @@ def indexed(index: VectorIndex, collections: Iterable[str]) -> dict[UUID, Indexe
     found: dict[UUID, Indexed] = {}
     for collection in collections:
         for hit in index.scan(collection, fields=(RECORD, STAMP, PARTS, KIND)):
-            record, stamp, parts = (hit.payload[field] for field in (RECORD, STAMP, PARTS))
+            record, stamp, parts = hit.payload.get(RECORD), hit.payload[STAMP], hit.payload[PARTS]
             kind = str(hit.payload[KIND])
-            state = found.setdefault(UUID(str(record)), Indexed(collection, int(str(stamp)), kind))
+            state = found.setdefault(
+                UUID(str(record)) if record else hit.id, Indexed(collection, int(str(stamp)), kind)
+            )
             state.points += 1
             state.stamp = min(state.stamp, int(str(stamp)))
             state.parts = max(state.parts, int(str(parts)))

@@ -7,8 +7,11 @@ import select
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
@@ -19,7 +22,7 @@ from memsdk.beside import cores
 from memsdk.errors import ClosedError, DiskFullError, IndexUnavailableError
 from memsdk.index.address import FAMILY, KEY, LOG, STARTING, address, key_of
 from memsdk.index.detached import start
-from memsdk.index.facade import EngineFacade, silent
+from memsdk.index.facade import Call, EngineFacade, silent
 from memsdk.index.guards import FLOOR, free_bytes
 from memsdk.index.host import LINGER_S
 from memsdk.index.protocol import FAILED, PROGRESS, error_of, greet_host, pack, receive
@@ -29,6 +32,8 @@ LOOK_S = 2e-3
 """So long a search looks for its answer before it sleeps: a processor takes a twentieth of a millisecond to wake up, and the
 host as much to wake it."""
 CAN_LOOK = hasattr(select, "poll") and cores() > 1  # else the host could not answer meanwhile
+UNANSWERED = 8
+"""So many calls of a stream are sent before the first has to be answered: an error is not noticed much too late."""
 INLINE = 'index="embedded-inline" needs no host'
 
 
@@ -86,8 +91,58 @@ class HostedIndex(EngineFacade):
         return super().generation
 
     def _call(self, operation: str, *arguments: object, progress: Callable[[str], None] = silent) -> object:
+        return self._answer_to(pack([operation, *arguments]), operation, progress)
+
+    def _call_each(self, calls: Iterator[Call]) -> None:
+        """Each call is sent while the host is still at those before it: to make them takes as long as to do them.
+
+        What a host that dies has not answered is asked of the next one, and from there on call by call.
+        """
+        if (first := next(calls, None)) is None:
+            return
+        unanswered: deque[tuple[bytes, str]] = deque()
+        line = self._take()
+        try:
+            self._stream(chain([first], calls), line, unanswered)
+        except _HostLostError as lost:
+            self._refuse_full_disk(lost)
+            for message, operation in unanswered:
+                self._answer_to(message, operation)
+            super()._call_each(calls)
+        finally:
+            if unanswered:
+                line.connection.close()
+            else:
+                self._give(line)
+
+    def _stream(self, calls: Iterator[Call], line: _Line, unanswered: deque[tuple[bytes, str]]) -> None:
+        """Send the calls; each is in `unanswered` until its answer was read."""
+        try:
+            for call in calls:
+                unanswered.append((pack(call), str(call[0])))
+                with self._talking():
+                    line.connection.send_bytes(unanswered[-1][0])
+                if len(unanswered) == UNANSWERED:
+                    self._take_answer(line, unanswered)
+            while unanswered:
+                self._take_answer(line, unanswered)
+        except (_HostLostError, IndexUnavailableError):
+            raise
+        except Exception:
+            with suppress(_HostLostError, IndexUnavailableError):
+                while unanswered:  # nothing more is written once the caller knows of the error
+                    self._next_answer(line.connection)
+                    unanswered.popleft()
+            raise
+
+    def _take_answer(self, line: _Line, unanswered: deque[tuple[bytes, str]]) -> None:
+        status, *values = self._next_answer(line.connection)
+        unanswered.popleft()
+        if status == FAILED:
+            raise error_of(*values)
+
+    def _answer_to(self, message: bytes, operation: str, progress: Callable[[str], None] = silent) -> object:
         """One call; repeated once with the next host where this one dies, as every call may be done twice."""
-        message = pack([operation, *arguments])
         is_brief = operation == "search"
         try:
             status, *values = self._attempt(message, progress, is_brief=is_brief)
@@ -104,27 +159,35 @@ class HostedIndex(EngineFacade):
             raise error_of(*values)
         return values[0]
 
-    def _attempt(self, message: bytes, progress: Callable[[str], None], *, is_brief: bool) -> list[object]:
+    def _attempt(
+        self, message: bytes, progress: Callable[[str], None], *, is_brief: bool
+    ) -> Sequence[object]:
         line = self._take()
         try:
-            answer = self._exchange(line.connection, message, progress, is_brief=is_brief)
+            with self._talking():
+                line.connection.send_bytes(message)
+                if is_brief and CAN_LOOK:
+                    self._look_out(line.connection)
+            answer = self._next_answer(line.connection, progress)
         except BaseException:
             line.connection.close()  # in the middle of a message: nobody else may use it
             raise
         self._give(line)
         return answer
 
-    def _exchange(
-        self, connection: Connection, message: bytes, progress: Callable[[str], None], *, is_brief: bool
-    ) -> list[object]:
-        try:
-            connection.send_bytes(message)
-            if is_brief and CAN_LOOK:
-                self._look_out(connection)
-            answer = list(receive(connection))
-            while answer[0] == PROGRESS:
+    def _next_answer(
+        self, connection: Connection, progress: Callable[[str], None] = silent
+    ) -> Sequence[object]:
+        with self._talking():
+            while (answer := receive(connection))[0] == PROGRESS:
                 progress(str(answer[1]))
-                answer = list(receive(connection))
+        return answer
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        """What the connection raises, by what it means."""
+        try:
+            yield
         except BlockingIOError:
             raise IndexUnavailableError(
                 f"the index host has been silent for {self._wait_s:.0f} s; see {self._folder / LOG}; if it hangs,"
@@ -133,7 +196,6 @@ class HostedIndex(EngineFacade):
         except (EOFError, OSError) as error:
             self._drop_idle()
             raise _HostLostError(str(error)) from error
-        return answer
 
     def _look_out(self, connection: Connection) -> None:
         """Return once something can be read, or after `LOOK_S` seconds; at once where another thread looks."""

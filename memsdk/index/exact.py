@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -111,15 +111,17 @@ class ExactIndex:
                     f"the collection {collection!r} has other vectors; use another, or `memsdk reindex`"
                 )
 
-    def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        """Add or replace the points."""
+    def upsert(self, collection: str, points: Iterable[Point]) -> None:
+        """Add or replace the points, all or none."""
+        points = list(points)  # before the lock is taken, as making them may take long
         with self._lock:
             found = self._open(collection)
             for point in points:
                 found.check(point)
             for point in points:
                 found.points[point.id] = point
-                found.payloads[point.id] = {**point.payload, RECORD: str(point.record)}
+                whose = {} if point.id == point.record else {RECORD: str(point.record)}
+                found.payloads[point.id] = {**point.payload, **whose}
 
     def delete(self, collection: str, records: Sequence[UUID]) -> None:
         """Remove every point of these records."""

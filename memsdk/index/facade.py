@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -26,8 +27,13 @@ if TYPE_CHECKING:
 
     Vector = NDArray[np.float32]
 
+Call = Sequence[object]
+"""The name of an operation and its arguments."""
+
 READ = 1_000  # vectors a call
-MESSAGE = 100  # points a call: what the engine applies in one go, so that searches come in between
+MESSAGE = 10
+"""Points a call. The fewer, the sooner the engine begins with a batch, and the sooner a search comes in between: it keeps
+Python's lock for a millisecond or so. Fewer than 8 won nothing more."""
 
 
 def silent(text: str) -> None:
@@ -41,6 +47,11 @@ class EngineFacade(ABC):
     def _call(self, operation: str, *arguments: object, progress: Callable[[str], None] = silent) -> object:
         """Have the engine do it, and return its plain answer."""
 
+    def _call_each(self, calls: Iterator[Call]) -> None:
+        """Have the engine do these, in order, whose answers say nothing; the first that fails is the last."""
+        for operation, *arguments in calls:
+            self._call(str(operation), *arguments)
+
     @abstractmethod
     def close(self) -> None:
         """Let go of the engine. Twice is once."""
@@ -49,11 +60,12 @@ class EngineFacade(ABC):
         """Create the collection unless it is there; payload indexes it lacks are added."""
         self._call("ensure", collection, spec_to_plain(spec))
 
-    def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        """Add or replace the points; all vectors are checked before the first is written."""
-        rows = [point_to_row(point) for point in points]
-        for start in range(0, len(rows), MESSAGE):
-            self._call("upsert", collection, rows[start : start + MESSAGE])
+    def upsert(self, collection: str, points: Iterable[Point]) -> None:
+        """Add or replace the points, 10 a call; a call's vectors are checked before it is made."""
+        rows = map(point_to_row, points)
+        self._call_each(
+            ("upsert", collection, some) for some in iter(lambda: list(islice(rows, MESSAGE)), [])
+        )
 
     def delete(self, collection: str, records: Sequence[UUID]) -> None:
         """Remove every point of these records."""

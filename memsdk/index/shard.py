@@ -23,6 +23,7 @@ _DENSE_PARAMS = edge.SearchParams(hnsw_ef=EF, acorn=edge.AcornSearchParams(enabl
 PAGE = 1_000
 MAPPED = edge.Memory.Cached
 HALF = edge.VectorStorageDatatype.Float16
+_AS_THEY_ARE = frozenset({str, int, float})  # most of a payload's values
 _BOOLEANS = {mark: value for value, mark in MARKS.items()}
 
 Spec: TypeAlias = Mapping[str, object]
@@ -79,10 +80,10 @@ def upsert_update(rows: Sequence[Plain], *, spec: Spec) -> edge.UpdateOperation:
 
 
 def delete_update(records: Sequence[bytes]) -> edge.UpdateOperation:
-    """Remove every point of the records."""
-    texts = [str(UUID(bytes=record)) for record in records]
-    condition = edge.FieldCondition(RECORD, match=edge.MatchAny(texts))
-    return edge.UpdateOperation.delete_points_by_filter(edge.Filter(must=[condition]))
+    """Remove every point of the records: those that have a record's own id, and those that name it."""
+    ids: set[int | UUID | str] = {UUID(bytes=record) for record in records}
+    named = edge.FieldCondition(RECORD, match=edge.MatchAny([str(id_) for id_ in ids]))
+    return edge.UpdateOperation.delete_points_by_filter(edge.Filter(should=[edge.HasIdCondition(ids), named]))
 
 
 def search(shard: edge.EdgeShard, requests: Sequence[Plain]) -> list[list[object]]:
@@ -158,7 +159,9 @@ def _point(row: Plain, spec: Spec) -> edge.Point:
     id_, _, dense, sparse, payload = cast(
         "tuple[bytes, bytes, Mapping[str, bytes], Mapping[str, Plain], dict[str, object]]", row
     )
-    payload = {name: marked(value) for name, value in payload.items()}
+    payload = {
+        name: value if value.__class__ in _AS_THEY_ARE else marked(value) for name, value in payload.items()
+    }
     for field in cast("Sequence[str]", spec["keywords"]):
         _check_keyword(field, payload.get(field))
     _check_vectors(dense, sparse, spec)

@@ -55,7 +55,7 @@ def point_to_row(point: Point) -> Row:
     sparse = {
         name: sparse_bytes(vector, name=name) for name, vector in point.sparse.items() if len(vector.indices)
     }
-    payload = {**point.payload, RECORD: str(point.record)}
+    payload = point.payload if point.id == point.record else {**point.payload, RECORD: str(point.record)}
     return [point.id.bytes, point.record.bytes, dense, sparse, payload]
 
 

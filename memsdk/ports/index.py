@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
@@ -64,8 +64,11 @@ class VectorIndex(Protocol):
     def ensure(self, collection: str, spec: CollectionSpec) -> None:
         """Create the collection unless it is there; one with other vectors raises IndexingError."""
 
-    def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        """Add or replace the points; doing it twice is the same as doing it once."""
+    def upsert(self, collection: str, points: Iterable[Point]) -> None:
+        """Add or replace the points; doing it twice is the same as doing it once.
+
+        They may be made while they are taken: those before one that can't be made, or is refused, may have been written.
+        """
 
     def delete(self, collection: str, records: Sequence[UUID]) -> None:
         """Remove every point of these records; missing ones are no error."""

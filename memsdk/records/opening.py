@@ -14,7 +14,7 @@ from memsdk.records.admin import FILE
 from memsdk.records.database import Database, check_synchronous
 from memsdk.records.faults import translated
 
-HEAD = "0003"
+HEAD = "0004"
 """The schema revision that this code reads and writes; a test compares it with the migrations."""
 
 

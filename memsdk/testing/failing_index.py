@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -39,7 +39,7 @@ class FailingIndex:
         self._fail("ensure")
         self._index.ensure(collection, spec)
 
-    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+    def upsert(self, collection: str, points: Iterable[Point]) -> None:
         """See `VectorIndex.upsert`."""
         self._fail("upsert")
         self._index.upsert(collection, points)

@@ -158,10 +158,21 @@ class VectorIndexContract:
     def test_delete_removes_all_points_of_a_record_and_only_these(self, space: Index) -> None:
         """Forgetting one record must leave no part of it, and every part of the others."""
         gone, kept = uuid4(), uuid4()
-        space.upsert("space", [point(record=gone) for _ in range(3)] + [point(record=kept) for _ in range(2)])
+        for record in (gone, kept):  # the first part of what is current has its record's own id
+            space.upsert(
+                "space", [point(id=record, record=record), *(point(record=record) for _ in range(2))]
+            )
         space.delete("space", [gone, uuid4()])
-        assert {hit.payload[RECORD] for hit in space.scan("space", fields=[RECORD])} == {str(kept)}
-        assert space.collections() == {"space": 2}
+        left = {hit.id: hit.payload.get(RECORD) for hit in space.scan("space", fields=[RECORD])}
+        assert left.pop(kept) is None
+        assert list(left.values()) == [str(kept)] * 2
+
+    def test_points_may_be_made_while_they_are_taken(self, space: Index) -> None:
+        """A batch is sent as its vectors are mixed, not after the last of them."""
+        points = random_points(30, seed=6)
+        space.upsert("space", iter(points))
+        space.upsert("space", iter(()))
+        assert {hit.id for hit in space.scan("space")} == {each.id for each in points}
 
     def test_delete_of_many_records_at_once(self, space: Index) -> None:
         """A user with thousands of memories asks to be forgotten."""

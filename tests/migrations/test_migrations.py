@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +18,7 @@ from memsdk.migrations.runner import config, downgrade, known_revisions, upgrade
 from memsdk.records import open_store
 from memsdk.records.opening import HEAD
 from memsdk.records.schema import metadata
-from memsdk.testing.store_drafts import EVERYTHING, fact, texts
+from memsdk.testing.store_drafts import EVERYTHING, chunk, fact, said, texts
 
 
 @pytest.fixture
@@ -68,4 +70,26 @@ def test_upgrading_to_head_again_keeps_data_and_secret(tmp_path: Path) -> None:
     again = open_store(tmp_path)
     assert texts(again.records.page(EVERYTHING, limit=9)) == ["kept"]
     assert again.admin.secret() == secret
+    again.close()
+
+
+def test_what_a_store_of_before_knew_is_known_after_the_upgrade(tmp_path: Path) -> None:
+    """Keys that change with a release: the same text said again would be kept a second time."""
+    drafts = [
+        fact("bare"),
+        said("in a session"),
+        replace(said("named"), external_id="e-1"),
+        replace(chunk("of a document"), source_id=uuid4(), external_id="e-1"),
+    ]
+    store = open_store(tmp_path)
+    store.records.add(drafts, owner=None)
+    store.close()
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'memory.db'}")
+    with engine.begin() as connection:
+        downgrade(connection, "0003")
+        sizes = connection.execute(sa.text("SELECT length(content_key), length(external_key) FROM records"))
+        assert set(sizes.all()) == {(16, None), (16, 16)}
+    engine.dispose()
+    again = open_store(tmp_path)
+    assert [each.outcome for each in again.records.add(drafts, owner=None)] == ["unchanged"] * 4
     again.close()

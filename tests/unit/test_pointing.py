@@ -80,9 +80,10 @@ def test_many_records_get_the_points_that_each_gets_alone(
 
 def test_each_record_is_ready_once(states: list[Indexable], builder: PointBuilder) -> None:
     """One left out would be acknowledged and never found."""
-    slices = [one for stretch in builder.prepare(states).stretches(50) for one in stretch]
-    assert max(len(places) for places, _ in slices) <= 50
-    assert sorted(place for places, _ in slices for place in places) == list(range(len(states)))
+    stretches = [(places, list(made)) for places, made in builder.prepare(states).stretches()]
+    assert len(stretches) > 1
+    assert all(places == [place for place, _ in made] for places, made in stretches)
+    assert sorted(place for places, _ in stretches for place in places) == list(range(len(states)))
 
 
 @pytest.mark.parametrize("some", [slice(0, 400), slice(340, 360)])

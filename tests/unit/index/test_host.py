@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, answer_challenge, deliver_challenge
@@ -29,7 +29,7 @@ from memsdk.index.client import HostedIndex
 from memsdk.index.edge import EdgeIndex
 from memsdk.index.host import WORTH_IT_VARIABLE
 from memsdk.index.protocol import FAILED, greet_host, pack, receive, send
-from memsdk.models import CollectionSpec
+from memsdk.models import CollectionSpec, Point
 from memsdk.testing.failpoints import VARIABLE
 from memsdk.testing.index_contract import DENSE, SPEC, ask, point, random_points, unit
 
@@ -101,6 +101,57 @@ def test_a_host_that_dies_in_every_call_is_a_named_error(
     index.upsert("space", [point()])  # by a host without the failpoint, once one is started
     assert index.collections() == {"space": 1}
     index.close()
+
+
+def amid(points: Sequence[Point], at: int, happens: Callable[[], object]) -> Iterator[Point]:
+    """The points, and what happens before one of them is made."""
+    yield from points[:at]
+    happens()
+    yield from points[at:]
+
+
+def test_the_first_points_are_taken_while_the_last_are_made(index: HostedIndex, folder: Path) -> None:
+    """To make points takes as long as to take them: one after the other, a batch would wait for both."""
+    other = HostedIndex(folder, linger_s=LINGER_S)
+    points = random_points(60, seed=1)
+    index.upsert("space", amid(points, 50, lambda: wait_until(lambda: other.collections()["space"] > 0)))
+    assert index.collections() == {"space": 60}
+    other.close()
+
+
+@pytest.mark.parametrize("at", [1, 50, 199])
+def test_a_host_that_dies_between_points_loses_none(index: HostedIndex, folder: Path, at: int) -> None:
+    """Some were answered, some sent and some not made: the writer is told that all of them are there."""
+    points = random_points(200, seed=2)
+    index.upsert("space", amid(points, at, lambda: os.kill(host_pid(folder), signal.SIGKILL)))
+    assert {hit.id for hit in index.scan("space")} == {each.id for each in points}
+    assert hosts_started(folder) == 2
+
+
+def test_points_that_cannot_be_made_end_the_writing(index: HostedIndex) -> None:
+    """What is written after the error was told would bring back what its caller forgets next."""
+
+    def fail() -> None:
+        raise ConnectionResetError("the embedder's server has gone")
+
+    points = random_points(60, seed=3)
+    with pytest.raises(ConnectionResetError, match="embedder"):
+        index.upsert("space", amid(points, 45, fail))
+    index.delete("space", [each.record for each in points])
+    time.sleep(0.1)
+    assert index.collections() == {"space": 0}
+    assert not any(hit for hit in index.scan("space"))
+
+
+def test_a_point_that_is_refused_ends_the_writing(index: HostedIndex) -> None:
+    """The host's answer to one message must not be taken for the answer to another."""
+    bad = point(dense=unit(1, 2, 3))
+    points = random_points(300, seed=4)
+    with pytest.raises(IndexingError, match="4"):
+        index.upsert("space", [*points[:100], bad, *points[100:]])
+    assert index.collections()["space"] < 301
+    index.upsert("space", points)
+    assert index.collections() == {"space": 300}
 
 
 def test_a_host_that_dies_on_a_full_disk_says_so(
