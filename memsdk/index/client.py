@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing import AuthenticationError
@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from memsdk.beside import cores
-from memsdk.errors import ClosedError, DiskFullError, IndexUnavailableError
+from memsdk.errors import ClosedError, DiskFullError, IndexUnavailableError, MemsdkError
 from memsdk.index.address import FAMILY, KEY, LOG, STARTING, address, key_of
 from memsdk.index.detached import start
 from memsdk.index.facade import Call, EngineFacade, silent
@@ -120,8 +120,7 @@ class HostedIndex(EngineFacade):
         try:
             for call in calls:
                 unanswered.append((pack(call), str(call[0])))
-                with self._talking():
-                    line.connection.send_bytes(unanswered[-1][0])
+                self._send(unanswered[-1][0], line)
                 if len(unanswered) == UNANSWERED:
                     self._take_answer(line, unanswered)
             while unanswered:
@@ -164,10 +163,9 @@ class HostedIndex(EngineFacade):
     ) -> Sequence[object]:
         line = self._take()
         try:
-            with self._talking():
-                line.connection.send_bytes(message)
-                if is_brief and CAN_LOOK:
-                    self._look_out(line.connection)
+            self._send(message, line)
+            if is_brief and CAN_LOOK:
+                self._look_out(line.connection)
             answer = self._next_answer(line.connection, progress)
         except BaseException:
             line.connection.close()  # in the middle of a message: nobody else may use it
@@ -178,24 +176,30 @@ class HostedIndex(EngineFacade):
     def _next_answer(
         self, connection: Connection, progress: Callable[[str], None] = silent
     ) -> Sequence[object]:
-        with self._talking():
-            while (answer := receive(connection))[0] == PROGRESS:
-                progress(str(answer[1]))
-        return answer
+        while True:
+            try:
+                answer = receive(connection)
+            except (EOFError, OSError) as error:
+                raise self._meant(error) from error
+            if answer[0] != PROGRESS:
+                return answer
+            progress(str(answer[1]))
 
-    @contextmanager
-    def _talking(self) -> Iterator[None]:
-        """What the connection raises, by what it means."""
+    def _send(self, message: bytes, line: _Line) -> None:
         try:
-            yield
-        except BlockingIOError:
-            raise IndexUnavailableError(
+            line.connection.send_bytes(message)
+        except OSError as error:
+            raise self._meant(error) from error
+
+    def _meant(self, error: OSError | EOFError) -> MemsdkError | _HostLostError:
+        """What it means that the connection raises this."""
+        if isinstance(error, BlockingIOError):
+            return IndexUnavailableError(
                 f"the index host has been silent for {self._wait_s:.0f} s; see {self._folder / LOG}; if it hangs,"
                 f" end it, and the next call starts another; {INLINE}"
-            ) from None
-        except (EOFError, OSError) as error:
-            self._drop_idle()
-            raise _HostLostError(str(error)) from error
+            )
+        self._drop_idle()
+        return _HostLostError(str(error))
 
     def _look_out(self, connection: Connection) -> None:
         """Return once something can be read, or after `LOOK_S` seconds; at once where another thread looks."""
