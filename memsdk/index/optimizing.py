@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
@@ -169,12 +170,24 @@ def _size(folder: Path) -> int:
     return sum(getattr(stat, "st_blocks", stat.st_size // 512) * 512 for stat in stats)
 
 
+def _step_back() -> None:
+    """Compute only while nobody else wants to, where the system knows such a class.
+
+    Beside a child that was merely nicer, a query took 4.5 to 11.7 ms on two cores, and 4.9 to 6.9 so; 4.5 without it.
+    """
+    if hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            return
+    if hasattr(os, "nice"):
+        os.nice(GENTLY)
+
+
 def main(folder: str) -> int:
     """The child: optimize the shard in the folder, which nobody else has open."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PDEATHSIG, signal.SIGKILL)  # a killed host leaves no builder behind
-    if hasattr(os, "nice"):
-        os.nice(GENTLY)
+    _step_back()
     shard = edge.EdgeShard.load(folder)
     changed = shard.optimize()
     shard.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -187,3 +189,14 @@ def test_a_writer_is_not_disturbed_and_a_failure_is_told_once(
     left[0] = 10**12
     assert Tending(engine, alone=lambda: True).look()
     engine.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has this class")
+def test_who_builds_a_graph_computes_only_while_nobody_else_wants_to(tmp_path: Path) -> None:
+    """Beside a build that takes its turn, the recalls of two minutes take twice as long."""
+    code = (
+        "import os, sys; from memsdk.index import optimizing as o; o.edge.EdgeShard.load ="
+        " lambda folder: sys.exit(os.sched_getscheduler(0)); o.main(sys.argv[1])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert ended.returncode == os.SCHED_IDLE
