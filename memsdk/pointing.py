@@ -333,9 +333,9 @@ class Prepared:
         Raises:
             EmbedderError: as the embedder did.
         """
+        wait([self._stretches[0].done], timeout=HEAD_START_S)
         for stretch in self._stretches:
             slices = [stretch.places[start : start + SLICE] for start in range(0, len(stretch.places), SLICE)]
-            wait([stretch.done], timeout=HEAD_START_S)
             for places in slices:
                 if stretch.done.done():
                     break
