@@ -49,12 +49,8 @@ def _draft(item: object, *, like: Draft, what: str) -> Draft:
         )
     if item["role"] not in ROLES:
         raise InvalidInputError(f"{what}: role is {item['role']!r:.40}, expected one of {', '.join(ROLES)}")
-    return Draft(  # `replace` takes as long as all of the checks
-        kind=like.kind,
-        scope=like.scope,
-        data=like.data,
-        expires_at=like.expires_at,
-        supersedes=like.supersedes,
+    return replace(
+        like,
         text=clean_text(_content(item["content"], what=what), what=f"{what}: content"),
         role=str(item["role"]),
         name=clean_id(item.get("name"), what=f"{what}: name"),

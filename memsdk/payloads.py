@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from uuid import UUID
 
 from pydantic import JsonValue
 
 from memsdk.filters import All, AnyOf, Exists, Filter, Match, Not, Range, as_time, rename
-from memsdk.models import FOREVER, CollectionSpec, Kind, Record
+from memsdk.models import FOREVER, CollectionSpec, Kind, Point, Record
 
 RECORD, REVISION, STAMP, PARTS = "r", "v", "q", "n"
-"""RECORD is on those points only whose id is not their record's own; the engine is given it with the point."""
+"""RECORD is on those points only whose id is not their record's own; see `with_record`."""
 USER, AGENT, SESSION, KIND = "u", "a", "s", "k"
 VALID_FROM, VALID_TO, OCCURRED, CREATED = "f", "t", "o", "c"
 TIMES = {"occurred_at": OCCURRED, "created_at": CREATED}
@@ -113,6 +114,16 @@ def payload_of(
         _put(payload, time_name, moments)
     _put(payload, EQUAL, equal)
     return payload
+
+
+def with_record(point: Point) -> Mapping[str, JsonValue]:
+    """The point's payload as it is stored: it names the record where the point's id does not."""
+    return point.payload if point.id == point.record else {**point.payload, RECORD: str(point.record)}
+
+
+def record_of(point: UUID, payload: Mapping[str, JsonValue]) -> UUID:
+    """Whose point it is, by its stored payload."""
+    return UUID(str(payload[RECORD])) if payload.get(RECORD) else point
 
 
 def filterable(record: Record) -> dict[str, JsonValue]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from memsdk.errors import IndexCorruptError
 from memsdk.indexing import Indexer
 from memsdk.models import Difference, Kind, Verification
-from memsdk.payloads import KIND, PARTS, RECORD, STAMP
+from memsdk.payloads import KIND, PARTS, RECORD, STAMP, record_of
 from memsdk.ports import Index, Outbox, OutboxState, Owner, StoreAdmin, VectorIndex
 from memsdk.spaces import Serving, ServingSpaces
 
@@ -124,11 +124,9 @@ def indexed(index: VectorIndex, collections: Iterable[str]) -> dict[UUID, Indexe
     found: dict[UUID, Indexed] = {}
     for collection in collections:
         for hit in index.scan(collection, fields=(RECORD, STAMP, PARTS, KIND)):
-            record, stamp, parts = hit.payload.get(RECORD), hit.payload[STAMP], hit.payload[PARTS]
-            kind = str(hit.payload[KIND])
-            state = found.setdefault(
-                UUID(str(record)) if record else hit.id, Indexed(collection, int(str(stamp)), kind)
-            )
+            stamp, parts, kind = hit.payload[STAMP], hit.payload[PARTS], str(hit.payload[KIND])
+            record = record_of(hit.id, hit.payload)
+            state = found.setdefault(record, Indexed(collection, int(str(stamp)), kind))
             state.points += 1
             state.stamp = min(state.stamp, int(str(stamp)))
             state.parts = max(state.parts, int(str(parts)))

@@ -13,7 +13,7 @@ from memsdk.composing import compose
 from memsdk.embedding.lexical import Bm25Encoder
 from memsdk.errors import InvalidInputError
 from memsdk.models import TASK_OF, Kind, Record, Side, Task
-from memsdk.payloads import RECORD, REVISION, visible
+from memsdk.payloads import RECORD, REVISION, record_of, visible
 from memsdk.ports import Leg, RecordFilter, SearchRequest
 from memsdk.records.recall_rows import LoggedRecall
 from memsdk.spaces import DENSE as DENSE_VECTOR
@@ -211,8 +211,7 @@ class _Miner:
         """The records of these points, each once, by its best part; what could not be found then is left out."""
         best: dict[UUID, float] = {}
         for hit in hits:
-            record = UUID(str(hit.payload[RECORD])) if RECORD in hit.payload else hit.id
-            best.setdefault(record, hit.score)
+            best.setdefault(record_of(hit.id, hit.payload), hit.score)
         there = self.parts.store.records.get(list(best))
         return [
             Found(_candidate(record, source), best[record.id])

@@ -12,7 +12,7 @@ import numpy as np
 
 from memsdk.conversing import considered, mixed
 from memsdk.models import Side, Task
-from memsdk.payloads import KIND, NOBODY, RECORD, USER, VALID_TO
+from memsdk.payloads import KIND, NOBODY, RECORD, USER, VALID_TO, record_of
 from memsdk.ports import Embedder
 from memsdk.spaces import DENSE
 from memsdk.trainer.evaluate import KIND_OF
@@ -57,7 +57,7 @@ def read_stored(parts: Parts, *, task: Task, serving: Serving) -> Stored:
         if point.payload.get(KIND) != kind or cast("float", point.payload[VALID_TO]) <= now:
             continue
         points.append(point.id)
-        records.append(UUID(str(point.payload.get(RECORD) or point.id)))
+        records.append(record_of(point.id, point.payload))
         owners.append(users.setdefault(str(point.payload[USER]), len(users)))
     vectors: list[Vectors] = []
     places: dict[UUID, list[int]] = {}

@@ -91,57 +91,8 @@ class HostedIndex(EngineFacade):
         return super().generation
 
     def _call(self, operation: str, *arguments: object, progress: Callable[[str], None] = silent) -> object:
-        return self._answer_to(pack([operation, *arguments]), operation, progress)
-
-    def _call_each(self, calls: Iterator[Call]) -> None:
-        """Each call is sent while the host is still at those before it: to make them takes as long as to do them.
-
-        What a host that dies has not answered is asked of the next one, and from there on call by call.
-        """
-        if (first := next(calls, None)) is None:
-            return
-        unanswered: deque[tuple[bytes, str]] = deque()
-        line = self._take()
-        try:
-            self._stream(chain([first], calls), line, unanswered)
-        except _HostLostError as lost:
-            self._refuse_full_disk(lost)
-            for message, operation in unanswered:
-                self._answer_to(message, operation)
-            super()._call_each(calls)
-        finally:
-            if unanswered:
-                line.connection.close()
-            else:
-                self._give(line)
-
-    def _stream(self, calls: Iterator[Call], line: _Line, unanswered: deque[tuple[bytes, str]]) -> None:
-        """Send the calls; each is in `unanswered` until its answer was read."""
-        try:
-            for call in calls:
-                unanswered.append((pack(call), str(call[0])))
-                self._send(unanswered[-1][0], line)
-                if len(unanswered) == UNANSWERED:
-                    self._take_answer(line, unanswered)
-            while unanswered:
-                self._take_answer(line, unanswered)
-        except (_HostLostError, IndexUnavailableError):
-            raise
-        except Exception:
-            with suppress(_HostLostError, IndexUnavailableError):
-                while unanswered:  # nothing more is written once the caller knows of the error
-                    self._next_answer(line.connection)
-                    unanswered.popleft()
-            raise
-
-    def _take_answer(self, line: _Line, unanswered: deque[tuple[bytes, str]]) -> None:
-        status, *values = self._next_answer(line.connection)
-        unanswered.popleft()
-        if status == FAILED:
-            raise error_of(*values)
-
-    def _answer_to(self, message: bytes, operation: str, progress: Callable[[str], None] = silent) -> object:
         """One call; repeated once with the next host where this one dies, as every call may be done twice."""
+        message = pack([operation, *arguments])
         is_brief = operation == "search"
         try:
             status, *values = self._attempt(message, progress, is_brief=is_brief)
@@ -158,6 +109,52 @@ class HostedIndex(EngineFacade):
             raise error_of(*values)
         return values[0]
 
+    def _call_each(self, calls: Iterator[Call]) -> None:
+        """Each call is sent while the host is still at those before it: to make them takes as long as to do them.
+
+        What a host that dies has not answered is asked of the next one, and from there on call by call.
+        """
+        if (first := next(calls, None)) is None:
+            return
+        unanswered: deque[Call] = deque()
+        line = self._take()
+        try:
+            self._stream(chain([first], calls), line, unanswered)
+        except _HostLostError as lost:
+            self._refuse_full_disk(lost)
+            super()._call_each(chain(unanswered, calls))
+        finally:
+            if unanswered:
+                line.connection.close()
+            else:
+                self._give(line)
+
+    def _stream(self, calls: Iterator[Call], line: _Line, unanswered: deque[Call]) -> None:
+        """Send the calls; each is in `unanswered` until its answer was read."""
+        try:
+            for call in calls:
+                message = pack(call)
+                unanswered.append(call)
+                self._send(message, line)
+                if len(unanswered) == UNANSWERED:
+                    self._take_answer(line, unanswered)
+            while unanswered:
+                self._take_answer(line, unanswered)
+        except (_HostLostError, IndexUnavailableError):
+            raise
+        except Exception:
+            with suppress(_HostLostError, IndexUnavailableError):
+                while unanswered:  # nothing more is written once the caller knows of the error
+                    self._next_answer(line)
+                    unanswered.popleft()
+            raise
+
+    def _take_answer(self, line: _Line, unanswered: deque[Call]) -> None:
+        status, *values = self._next_answer(line)
+        unanswered.popleft()
+        if status == FAILED:
+            raise error_of(*values)
+
     def _attempt(
         self, message: bytes, progress: Callable[[str], None], *, is_brief: bool
     ) -> Sequence[object]:
@@ -166,19 +163,17 @@ class HostedIndex(EngineFacade):
             self._send(message, line)
             if is_brief and CAN_LOOK:
                 self._look_out(line.connection)
-            answer = self._next_answer(line.connection, progress)
+            answer = self._next_answer(line, progress)
         except BaseException:
             line.connection.close()  # in the middle of a message: nobody else may use it
             raise
         self._give(line)
         return answer
 
-    def _next_answer(
-        self, connection: Connection, progress: Callable[[str], None] = silent
-    ) -> Sequence[object]:
+    def _next_answer(self, line: _Line, progress: Callable[[str], None] = silent) -> Sequence[object]:
         while True:
             try:
-                answer = receive(connection)
+                answer = receive(line.connection)
             except (EOFError, OSError) as error:
                 raise self._meant(error) from error
             if answer[0] != PROGRESS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -15,7 +15,7 @@ from memsdk.errors import ClosedError, IndexingError
 from memsdk.filters import Filter, matches
 from memsdk.index.wire import dense_bytes, request_to_plain, sparse_bytes
 from memsdk.models import CollectionSpec, Point, SparseVector
-from memsdk.payloads import RECORD
+from memsdk.payloads import with_record
 from memsdk.ports import Leg, PointHit, SearchRequest, SearchResult
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class _Collection:
     def __init__(self, spec: CollectionSpec) -> None:
         self.spec = spec
         self.points: dict[UUID, Point] = {}
-        self.payloads: dict[UUID, dict[str, JsonValue]] = {}
+        self.payloads: dict[UUID, Mapping[str, JsonValue]] = {}
 
     def check(self, point: Point) -> None:
         """Raise IndexingError for a vector that the collection has no place for."""
@@ -120,8 +120,7 @@ class ExactIndex:
                 found.check(point)
             for point in points:
                 found.points[point.id] = point
-                whose = {} if point.id == point.record else {RECORD: str(point.record)}
-                found.payloads[point.id] = {**point.payload, **whose}
+                found.payloads[point.id] = with_record(point)
 
     def delete(self, collection: str, records: Sequence[UUID]) -> None:
         """Remove every point of these records."""
@@ -209,5 +208,5 @@ def _answer(collection: _Collection, request: SearchRequest) -> SearchResult:
     }
 
 
-def _selected(payload: dict[str, JsonValue], fields: Sequence[str]) -> dict[str, JsonValue]:
+def _selected(payload: Mapping[str, JsonValue], fields: Sequence[str]) -> dict[str, JsonValue]:
     return {name: payload[name] for name in fields if payload.get(name) is not None}

@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from memsdk.errors import IndexingError, InvalidInputError
 from memsdk.index.conditions import to_plain
 from memsdk.models import CollectionSpec, Point, SparseVector
-from memsdk.payloads import RECORD
+from memsdk.payloads import with_record
 from memsdk.ports import Leg, PointHit, SearchRequest, SearchResult
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def point_to_row(point: Point) -> Row:
     sparse = {
         name: sparse_bytes(vector, name=name) for name, vector in point.sparse.items() if len(vector.indices)
     }
-    payload = point.payload if point.id == point.record else {**point.payload, RECORD: str(point.record)}
-    return [point.id.bytes, point.record.bytes, dense, sparse, payload]
+    return [point.id.bytes, point.record.bytes, dense, sparse, with_record(point)]
 
 
 def dense_bytes(vector: Vector, *, name: str) -> bytes:

@@ -19,7 +19,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from memsdk.records.database import SqlValue
 
 Row = tuple[SqlValue, ...]
-_DIALECT, _BY_PLACE = sqlite.dialect(paramstyle="named"), sqlite.dialect(paramstyle="qmark")
+_DIALECT = sqlite.dialect(paramstyle="named")
+_BY_PLACE = sqlite.dialect(paramstyle="qmark")
 
 
 class Statement:
@@ -32,14 +33,14 @@ class Statement:
     def _rendered(self) -> tuple[str, dict[str, SqlValue]]:
         """The text, and the parameters that are the same each time."""
         compiled = self._statement.compile(dialect=_DIALECT)
-        return str(compiled), {name: value for name, value in compiled.params.items() if value is not None}
+        return str(compiled), _constant(compiled)
 
     @cached_property
     def _positional(self) -> tuple[str, list[str], dict[str, SqlValue]]:
         """The text with marks for parameters, which these are, and those that are the same each time."""
         compiled = self._statement.compile(dialect=_BY_PLACE)
         assert isinstance(compiled, SQLCompiler)  # for the type checker
-        return str(compiled), list(compiled.positiontup or ()), self._rendered[1]
+        return str(compiled), list(compiled.positiontup or ()), _constant(compiled)
 
     def run(self, connection: Connection, values: Mapping[str, SqlValue]) -> list[Row]:
         """Run it inside the connection's transaction; returns the rows it gives."""
@@ -70,6 +71,11 @@ class LookUp:
         return (
             driver_of(connection).execute(f"{self._text}({', '.join('?' * len(values))})", values).fetchall()
         )
+
+
+def _constant(compiled: sa.Compiled) -> dict[str, SqlValue]:
+    """The parameters that have a value of their own."""
+    return {name: value for name, value in compiled.params.items() if value is not None}
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:

@@ -217,7 +217,6 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from test_engine import WIDE, wide_points
 from memsdk.index.edge import EdgeIndex
-from memsdk.index.facade import MESSAGE
 index = EdgeIndex(Path(sys.argv[1]), worth_it=500)
 index.ensure("space", WIDE)
 index.upsert("space", wide_points(700, seed=1))
