@@ -23,6 +23,7 @@ import numpy as np
 from memsdk.filters import Match
 from memsdk.index.edge import EdgeIndex
 from memsdk.models import FOREVER, Kind, Point, SparseVector
+from memsdk.payload_filters import compile_filter, visible
 from memsdk.payloads import (
     AGENT,
     EQUAL,
@@ -34,8 +35,6 @@ from memsdk.payloads import (
     VALID_TO,
     Hasher,
     collection_spec,
-    compile_filter,
-    visible,
 )
 from memsdk.ports import Leg, PointHit, SearchRequest
 from memsdk.ranking import DEFAULT_WEIGHTS, DEPTH, best_scores, fuse

@@ -18,7 +18,8 @@ from memsdk.composing import compose
 from memsdk.errors import MemsdkError
 from memsdk.filters import Filter, matches
 from memsdk.models import TASK_OF, Hit, Kind, Record, Scope, Side, SparseVector, Traits, Why
-from memsdk.payloads import RECORD, REVISION, Hasher, filterable, visible
+from memsdk.payload_filters import visible
+from memsdk.payloads import RECORD, REVISION, Hasher, filterable
 from memsdk.ports import (
     Clock,
     Index,

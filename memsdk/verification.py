@@ -124,7 +124,7 @@ def indexed(index: VectorIndex, collections: Iterable[str]) -> dict[UUID, Indexe
     found: dict[UUID, Indexed] = {}
     for collection in collections:
         for hit in index.scan(collection, fields=(RECORD, STAMP, PARTS, KIND)):
-            stamp, parts, kind = hit.payload[STAMP], hit.payload[PARTS], str(hit.payload[KIND])
+            stamp, parts, kind = hit.payload[STAMP], hit.payload.get(PARTS, 1), str(hit.payload[KIND])
             record = record_of(hit.id, hit.payload)
             state = found.setdefault(record, Indexed(collection, int(str(stamp)), kind))
             state.points += 1

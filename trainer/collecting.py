@@ -13,7 +13,8 @@ from memsdk.composing import compose
 from memsdk.embedding.lexical import Bm25Encoder
 from memsdk.errors import InvalidInputError
 from memsdk.models import TASK_OF, Kind, Record, Side, Task
-from memsdk.payloads import RECORD, REVISION, record_of, visible
+from memsdk.payload_filters import visible
+from memsdk.payloads import RECORD, REVISION, record_of
 from memsdk.ports import Leg, RecordFilter, SearchRequest
 from memsdk.records.recall_rows import LoggedRecall
 from memsdk.spaces import DENSE as DENSE_VECTOR

@@ -83,6 +83,10 @@ def _condition(plain: Plain) -> Condition:
         case ["any", parts]:
             options = [_condition(part) for part in cast("list[Plain]", parts)]
             return edge.Filter(should=options) if options else _NEVER
+        case ["not", ["exists", str(field)]] if len(paths(field)) == 1:
+            return edge.IsEmptyCondition(
+                *paths(field)
+            )  # which it has an index for, as it has none for the opposite
         case ["not", part]:
             return edge.Filter(must_not=[_condition(cast("Plain", part))])
         case ["exists", str(field)]:

@@ -16,7 +16,9 @@ from memsdk import Memory
 from memsdk.filters import matches, parse
 from memsdk.payloads import filterable
 
-NAMES = st.sampled_from(["a", "b", "c.d", "role", "kind", "occurred_at", "created_at", "missing"])
+NAMES = st.sampled_from(
+    ["a", "b", "c.d", "role", "kind", "occurred_at", "created_at", "session_id", "agent_id", "missing"]
+)
 THEN = "2026-01-01T08:00:00+00:00"
 SCALARS = st.one_of(
     st.sampled_from(["x", "y", "", "2026-01-01", THEN, "2026-01-01T10:00:00+02:00", "20260101", "memory", "{}", "1"]),
@@ -51,7 +53,7 @@ METADATA: list[dict[str, JsonValue]] = [
     {"a": [None]}, {"a": {"b": 1}}, {"c": {"d": "y"}}, {"c": {"d": [0, None, "2026-01-01"]}}, {"c": 2}, {"a": "{}"},
     {"a": "2026-01-01"}, {"a": "2026-01-01T08:00:00"}, {"a": "20260101"}, {"a": -0.0, "b": 0}, {"a": 2**53 + 1},
     {"a": ["2025-12-31", "2026-01-02"]}, {"a": 1e300, "b": -3}, {"role": "x", "kind": "mine"}, {"b": ["", "y"]},
-    {"c.d": "x"}, {"a": [{"b": 1}]}, {"a": [[1]]}, {"c": {"d": {}}}, {"a": {}},
+    {"c.d": "x"}, {"a": [{"b": 1}]}, {"a": [[1]]}, {"c": {"d": {}}}, {"a": {}}, {"session_id": "x", "agent_id": ["", 1]},
 ]  # fmt: skip
 
 
@@ -71,6 +73,14 @@ def memory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                 occurred_at=THEN if number % 2 else None,
             )
         memory.remember([{"role": "user", "content": "common word said"}], user_id="ana", metadata={"a": 1})
+        for session, agent in (("x", "y"), ("2026-01-01", None), (None, "x")):
+            memory.remember(
+                "common word in a scope",
+                user_id="ana",
+                session_id=session,
+                agent_id=agent,
+                metadata={"session_id": "y"},
+            )
         yield memory
 
 
