@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from benchmarks.slices import beside_encoder
 from benchmarks.turns import Batch, locomo, synthetic
 from memsdk import Memory
-from memsdk.composing import turn_line
+from memsdk.composing import read_turn
 from memsdk.embedding.loading import load_embedder
 from memsdk.embedding.runtime import Runtime
 from memsdk.memory import IndexName
@@ -124,7 +124,7 @@ def turn_lines(batches: Sequence[Batch]) -> list[list[str]]:
     ):
         return [
             [
-                turn_line(record)
+                read_turn(record).line
                 for record in memory.remember(
                     batch.messages, user_id=batch.user_id, session_id=batch.session_id, wait=False
                 )
@@ -144,7 +144,7 @@ def one_at_a_time(count: int, embedder: Embedder, *, index: IndexName, seed: int
                 record = memory.remember(message, user_id=batch.user_id, session_id=batch.session_id)
                 remembered.append((time.perf_counter() - began) * 1e3)
                 began = time.perf_counter()
-                embedder.embed([turn_line(record)], task=Task.CHAT, side=Side.KEY)
+                embedder.embed([read_turn(record).line], task=Task.CHAT, side=Side.KEY)
                 alone.append((time.perf_counter() - began) * 1e3)
         embeddings = timed.seconds
         memory.flush()

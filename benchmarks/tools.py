@@ -23,6 +23,7 @@ from benchmarks.recall import lines
 from benchmarks.slices import Beside, beside_encoder
 from memsdk import Kind, Memory, Record, Task
 from memsdk.embedding.lexical import Bm25Encoder
+from memsdk.ports import LexicalText
 from memsdk.ranking import DEFAULT_WEIGHTS, Weights
 from memsdk.shelf_texts import tool_texts
 
@@ -130,9 +131,8 @@ def shared_words(request: str, tools: Sequence[Record]) -> float:
     """The share of the request's stemmed words that the tools' own texts hold, 0 to 1."""
     encoder = Bm25Encoder()
     asked = set(encoder.encode_query(request).indices)
-    (said,) = encoder.encode_keys(
-        ["\n".join(tool_texts(tool).words for tool in tools)], average_length=25, b=0.75
-    )
+    words = tuple(tool_texts(tool).words for tool in tools)
+    (said,) = encoder.encode_keys([[LexicalText(words, average_length=25, b=0.75)]])
     return len(asked & set(said.indices)) / max(1, len(asked))
 
 

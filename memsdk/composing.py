@@ -8,7 +8,7 @@ The figures behind every constant are in docs/ranking.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from memsdk.models import Kind, Record
+from memsdk.ports import LexicalText
 from memsdk.shelf_texts import example_line, tool_texts
 
 COMPOSITION = "5"
@@ -39,18 +40,22 @@ LONG_MESSAGE_WORDS = 30
 """With an assistant, messages longer than this are found by their own words, in proportion."""
 
 
-class LexicalText(NamedTuple):
-    """A text whose BM25 vector enters a record's, times a weight.
+class Turn(NamedTuple):
+    """A memory as it is read.
 
     Attributes:
-        average_length: BM25's avgdl, in words.
-        b: how much BM25 discounts long texts, 0 to 1.
+        line: its opening and what it says: `Ana (8 May 2023): text`.
+        opening: `Ana (8 May 2023):`, with what is known of its speaker and date.
+        speaker: `Ana:`; either is empty where nothing is known.
+        said: its words, and the caption of an image shared with it (`metadata["image_caption"]`).
+        length: of what it says, in words.
     """
 
-    text: str
-    average_length: float
-    b: float
-    weight: float
+    line: str
+    opening: str
+    speaker: str
+    said: str
+    length: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +85,14 @@ def compose(
     *,
     before: Sequence[Record] = (),
     after: Sequence[Record] = (),
-    line_of: Callable[[Record], str] | None = None,
+    turn_of: Callable[[Record], Turn] | None = None,
 ) -> Composed:
     """What to index of this record.
 
     Args:
         before: the turns before it in its session, oldest first.
         after: the turns after it, oldest first.
-        line_of: `turn_line`, or `remembered_lines()` for many turns beside each other.
+        turn_of: reads a turn; `remembered_turns()` for many beside each other.
     """
     if record.kind is Kind.TOOL:
         return _compose_tool(record)
@@ -95,22 +100,22 @@ def compose(
         return _compose_example(record)
     if record.kind is not Kind.MEMORY:
         text = chunk_text(record)
-        return Composed(line=text, words=lambda: (LexicalText(text, average_length=256, b=0.75, weight=1.0),))
-    line_of = line_of or turn_line
-    line, words = line_of(record), max(1, len(record.text.split()))
+        return Composed(line=text, words=lambda: (LexicalText((text,), average_length=256, b=0.75),))
+    turn_of = turn_of or read_turn
+    own, words = turn_of(record), max(1, len(record.text.split()))
     share = LINE_SHARE
-    if any(turn.role == "assistant" for turn in (record, *before, *after)):
+    if "assistant" in [turn.role for turn in (record, *before, *after)]:
         before, after = _heard(record, before), _heard(record, after)
         share = 1.0 - (1.0 - LINE_SHARE) * min(1.0, LONG_MESSAGE_WORDS / words)
-    turns = {-distance: turn for distance, turn in enumerate(reversed(before), 1)}
-    turns |= dict(enumerate(after, 1))
+    turns = {-distance: turn_of(turn) for distance, turn in enumerate(reversed(before), 1)}
+    turns |= {distance: turn_of(turn) for distance, turn in enumerate(after, 1)}
     lean = min(1.0, SHORT_TURN_WORDS / words)
     return Composed(
-        line=line,
-        context=tuple((line_of(turns[at]), lean * weight) for at, weight in CONTEXT.items() if at in turns),
+        line=own.line,
+        context=tuple([(turns[at].line, lean * weight) for at, weight in CONTEXT.items() if at in turns]),
         words=lambda: (
-            LexicalText(line, average_length=40, b=0.6, weight=share),
-            LexicalText(_window(line, turns), average_length=80, b=0.75, weight=1.0 - share),
+            LexicalText((own.opening, own.said), average_length=40, b=0.6, weight=share),
+            LexicalText(_window(own, turns), average_length=80, b=0.75, weight=1.0 - share),
         ),
     )
 
@@ -130,7 +135,7 @@ def _compose_tool(record: Record) -> Composed:
         line=texts.line,
         also=texts.requests,
         words=lambda: tuple(
-            LexicalText(text, average_length=25, b=0.75, weight=weight)
+            LexicalText((text,), average_length=25, b=0.75, weight=weight)
             for text, weight in weighed
             if text.strip()
         ),
@@ -140,26 +145,33 @@ def _compose_tool(record: Record) -> Composed:
 def _compose_example(record: Record) -> Composed:
     """An example is looked for with inputs, so its input stands for it."""
     line = example_line(record)
-    return Composed(line=line, words=lambda: (LexicalText(line, average_length=40, b=0.75, weight=1.0),))
+    return Composed(line=line, words=lambda: (LexicalText((line,), average_length=40, b=0.75),))
 
 
-def _window(line: str, turns: dict[int, Record]) -> str:
-    """The line amid its neighbours' words: the end of what came before, the beginning of what came after."""
-    room = WINDOW_WORDS - len(line.split())
-    pieces = {0: line}
+def _window(own: Turn, turns: Mapping[int, Turn]) -> tuple[str, ...]:
+    """The line's pieces and its neighbours' words: the end of what came before, the beginning of what came after."""
+    room = WINDOW_WORDS - own.length - len(own.opening.split())
+    pieces = [own.opening, own.said]
     for at in WINDOW:
         share = min(NEIGHBOUR_WORDS, room)
         if at in turns and share > 0:
-            words = said(turns[at]).split()
-            words = words[-share:] if at < 0 else words[:share]
-            speaker = turns[at].name or turns[at].role
-            pieces[at] = " ".join([f"{speaker}:", *words] if speaker else words)
-            room -= len(words)
-    return "\n".join(pieces[at] for at in sorted(pieces))
+            turn = turns[at]
+            pieces += (
+                turn.speaker,
+                turn.said if turn.length <= share else _cut(turn.said, share if at > 0 else -share),
+            )
+            room -= min(turn.length, share)
+    return tuple(pieces)
 
 
-def turn_line(record: Record) -> str:
-    """A memory as one line: `Ana (8 May 2023): text`, with what is known of its speaker and date.
+def _cut(text: str, count: int) -> str:
+    """Its first words, or where the count is negative its last."""
+    words = text.split()
+    return " ".join(words[:count] if count > 0 else words[count:])
+
+
+def read_turn(record: Record) -> Turn:
+    """A memory as it is read.
 
     The time of writing says nothing about a bare text, so it stands alone unless `occurred_at` was given.
     """
@@ -167,20 +179,22 @@ def turn_line(record: Record) -> str:
     dated = bool(speaker) or record.occurred_at != record.created_at
     day = _day(record.occurred_at.date()) if dated else ""
     who = " ".join(part for part in (speaker, day) if part)
-    return f"{who}: {said(record)}" if who else said(record)
+    said = _said(record)
+    line = f"{who}: {said}" if who else said
+    return Turn(line, who and f"{who}:", speaker and f"{speaker}:", said, len(said.split()))
 
 
-def remembered_lines() -> Callable[[Record], str]:
-    """`turn_line`, each made once: a turn is a neighbour of four others. Ask only of records that are kept meanwhile."""
-    known: dict[int, str] = {}
+def remembered_turns() -> Callable[[Record], Turn]:
+    """`read_turn`, each read once: a turn is a neighbour of four others. Ask only of records that are kept meanwhile."""
+    known: dict[int, Turn] = {}
 
-    def line_of(record: Record) -> str:
-        line = known.get(id(record))
-        if line is None:
-            line = known[id(record)] = turn_line(record)
-        return line
+    def turn_of(record: Record) -> Turn:
+        turn = known.get(id(record))
+        if turn is None:
+            turn = known[id(record)] = read_turn(record)
+        return turn
 
-    return line_of
+    return turn_of
 
 
 @lru_cache(maxsize=1_024)
@@ -188,8 +202,7 @@ def _day(date: date) -> str:
     return f"({date.day} {date:%B %Y})"
 
 
-def said(record: Record) -> str:
-    """The words of a turn, and the caption of an image shared with it (`metadata["image_caption"]`)."""
+def _said(record: Record) -> str:
     caption = record.metadata.get("image_caption")
     return f"{record.text} [shares image: {caption}]" if isinstance(caption, str) and caption else record.text
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from uuid import UUID, uuid5
 
 import numpy as np
 from pydantic import JsonValue
 
 from memsdk.beside import beside, wait_for
-from memsdk.composing import Composed, compose, remembered_lines
+from memsdk.composing import Composed, Turn, compose, remembered_turns
 from memsdk.forking import renew_in_child
 from memsdk.models import TASK_OF, Draft, Kind, Point, Record, Side, SparseVector, Task
 from memsdk.payloads import Hasher, payload_of
@@ -46,6 +46,8 @@ SPECIAL_TOKENS = 2
 _Line = tuple[Task, str]
 _Made = tuple[int, list[Point]]
 """The place of a state among those prepared, and its points."""
+_Around: TypeAlias = "tuple[Vector, Sequence[tuple[float, Vector]]]"
+"""A vector, and those around it with their weights."""
 
 
 class LineVectors:
@@ -102,11 +104,11 @@ class _Stretch:
     vectors: Mapping[_Line, Vector]
     tasks: Mapping[Kind, Task]
 
-    def vectors_of(self, plan: _Planned) -> tuple[list[Vector], list[tuple[float, Vector]]]:
-        """Of its parts, and of its context with weights."""
+    def vectors_of(self, plan: _Planned) -> list[_Around]:
+        """Of each of its parts, with its context."""
         task = self.tasks[plan.record.kind]
-        parts = [self.vectors[task, part] for part in plan.parts]
-        return parts, [(weight, self.vectors[task, text]) for text, weight in plan.composed.context]
+        around = [(weight, self.vectors[task, text]) for text, weight in plan.composed.context]
+        return [(self.vectors[task, part], around) for part in plan.parts]
 
 
 class _Described(NamedTuple):
@@ -147,8 +149,8 @@ class PointBuilder:
             tasks: whose key prefix each kind is embedded with.
             after: what the encoder is busy with until it is done.
         """
-        line_of = remembered_lines()
-        plans = [self._plan(state, line_of) for state in states]
+        turn_of = remembered_turns()
+        plans = [self._plan(state, turn_of) for state in states]
         counts = [sum(len(plan.parts) for plan in group) for group in plans]
         stretches, work = self._stretches(plans, tasks, after=after)
         prepared = Prepared(plans, self._described, stretches=stretches, counts=counts)
@@ -179,9 +181,12 @@ class PointBuilder:
             _Stretch(lines=part, done=Future(), places=[], vectors=vectors, tasks=tasks)
             for part in _in_parts(sorted(distinct, key=lambda pair: -len(pair[1])))
         ]
-        at = {line: number for number, stretch in enumerate(stretches) for line in stretch.lines}
-        for place, lines in enumerate(needed):
-            stretches[max((at[line] for line in lines), default=0)].places.append(place)
+        if len(stretches) == 1:
+            stretches[0].places.extend(range(len(plans)))
+        else:
+            at = {line: number for number, stretch in enumerate(stretches) for line in stretch.lines}
+            for place, lines in enumerate(needed):
+                stretches[max((at[line] for line in lines), default=0)].places.append(place)
 
         def work() -> None:
             if after is not None:
@@ -209,7 +214,7 @@ class PointBuilder:
 
     def _described(self, plans: Sequence[Sequence[_Planned]]) -> list[list[_Described]]:
         """All of the points but their dense vectors."""
-        sparse = iter(self._sparse([plan.composed for group in plans for plan in group]))
+        sparse = iter(self._lexical.encode_keys([plan.composed.lexical for group in plans for plan in group]))
         return [
             [
                 self._describe(plan, next(sparse), parts=sum(len(each.parts) for each in group))
@@ -238,29 +243,10 @@ class PointBuilder:
         ]
         self._embedded(lines)
 
-    def _sparse(self, composed: Sequence[Composed]) -> list[SparseVector]:
-        """One lexical vector each: the weighted sum of its texts' BM25 vectors."""
-        alike: dict[tuple[float, float], list[tuple[int, float, str]]] = {}
-        for number, item in enumerate(composed):
-            for part in item.lexical:
-                alike.setdefault((part.average_length, part.b), []).append((number, part.weight, part.text))
-        sums: list[dict[int, float]] = [{} for _ in composed]
-        # the longer texts first: what comes after them is added term by term
-        for (length, b), entries in sorted(alike.items(), reverse=True):
-            encoded = self._lexical.encode_keys([text for _, _, text in entries], average_length=length, b=b)
-            for (number, weight, _), vector in zip(entries, encoded, strict=True):
-                total, weighed = sums[number], [weight * value for value in vector.values]
-                if not total:
-                    sums[number] = dict(zip(vector.indices, weighed, strict=True))
-                    continue
-                for index, value in zip(vector.indices, weighed, strict=True):
-                    total[index] = total.get(index, 0.0) + value
-        return [SparseVector(list(total), list(total.values())) for total in sums]
-
-    def _plan(self, state: Indexable, line_of: Callable[[Record], str]) -> list[_Planned]:
+    def _plan(self, state: Indexable, turn_of: Callable[[Record], Turn]) -> list[_Planned]:
         plans = []
         for number, revision in enumerate(state.revisions):
-            composed = compose(revision, before=state.before, after=state.after, line_of=line_of)
+            composed = compose(revision, before=state.before, after=state.after, turn_of=turn_of)
             later = state.revisions[number + 1] if number + 1 < len(state.revisions) else None
             plans.append(
                 _Planned(
@@ -312,6 +298,7 @@ class Prepared:
         self._plans = plans
         self._describe = describe
         self._described: dict[int, list[_Described]] = {}  # by place, until the points are made
+        self._describing = threading.Lock()
         self._stretches = stretches
         self.counts = counts
         """How many points each state has; a record that is gone has none."""
@@ -323,9 +310,14 @@ class Prepared:
 
     def describe(self, places: Sequence[int]) -> None:
         """Make what the points of these states hold beside their dense vectors, unless that was done."""
-        if places and places[0] not in self._described:
-            made = self._describe([self._plans[place] for place in places])
-            self._described.update(zip(places, made, strict=True))
+        with self._describing:
+            if places and places[0] not in self._described:
+                made = self._describe([self._plans[place] for place in places])
+                self._described.update(zip(places, made, strict=True))
+
+    def describe_ahead(self) -> None:
+        """Describe those that the index is given first, in a thread of its own: the caller is about to wait for the disk."""
+        beside(lambda: self.describe(self._stretches[0].places[:SLICE]))
 
     def stretches(self) -> Iterator[tuple[list[int], Iterator[_Made]]]:
         """For each stretch, once it is encoded, the places of its states, and their points as they are made.
@@ -352,26 +344,32 @@ class Prepared:
     def _made(self, slices: Sequence[list[int]], stretch: _Stretch) -> Iterator[_Made]:
         for places in slices:
             self.describe(places)
-            for place in places:
-                yield place, self._points(place, stretch)
-
-    def _points(self, place: int, stretch: _Stretch) -> list[Point]:
-        points = []
-        for plan, described in zip(self._plans[place], self._described.pop(place), strict=True):
-            parts, around = stretch.vectors_of(plan)
-            for number, vector in enumerate(parts):
-                points.append(
-                    Point(
-                        id=_point_id(plan, number),
-                        record=plan.record.id,
-                        dense={DENSE: _mixed(vector, around)},
-                        sparse={SPARSE: described.lexical}
-                        if number == 0 and described.lexical.indices
-                        else {},
-                        payload=described.payload,
-                    )
+            vectors = iter(
+                _mixed(
+                    [
+                        pair
+                        for place in places
+                        for plan in self._plans[place]
+                        for pair in stretch.vectors_of(plan)
+                    ]
                 )
-        return points
+            )
+            for place in places:
+                yield place, self._points(place, vectors)
+
+    def _points(self, place: int, vectors: Iterator[Vector]) -> list[Point]:
+        """The points of a state, whose vectors come next."""
+        return [
+            Point(
+                id=_point_id(plan, number),
+                record=plan.record.id,
+                dense={DENSE: next(vectors)},
+                sparse={SPARSE: described.lexical} if number == 0 and described.lexical.indices else {},
+                payload=described.payload,
+            )
+            for plan, described in zip(self._plans[place], self._described.pop(place), strict=True)
+            for number in range(len(plan.parts))
+        ]
 
 
 def _unit(vectors: Vector) -> Vector:
@@ -380,12 +378,26 @@ def _unit(vectors: Vector) -> Vector:
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def _mixed(vector: Vector, around: Sequence[tuple[float, Vector]]) -> Vector:
-    """The vector, with what stands around it added and weighted; of unit length as it was."""
-    if not around:
-        return vector
-    total = vector + sum((weight * other for weight, other in around), np.float32(0))
-    return np.asarray(total / np.linalg.norm(total), np.float32)
+def _mixed(wanted: Sequence[_Around]) -> list[Vector]:
+    """Each vector with what stands around it added, and of unit length again: all in one product, as neighbours share theirs."""
+    places = [place for place, (_, around) in enumerate(wanted) if around]
+    found = [vector for vector, _ in wanted]
+    rows: dict[int, int] = {}  # by the vector's identity
+    vectors: list[Vector] = []
+    entries: list[tuple[int, int, float]] = []
+    for number, place in enumerate(places):
+        for weight, vector in ((1.0, found[place]), *wanted[place][1]):
+            row = rows.setdefault(id(vector), len(vectors))
+            if row == len(vectors):
+                vectors.append(vector)
+            entries.append((number, row, weight))
+    if entries:
+        weights = np.zeros((len(places), len(vectors)), np.float32)
+        for number, row, weight in entries:
+            weights[number, row] += weight
+        for place, vector in zip(places, _unit(weights @ np.stack(vectors)), strict=True):
+            found[place] = vector
+    return found
 
 
 def _in_parts(wanted: list[_Line]) -> list[list[_Line]]:

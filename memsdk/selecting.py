@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 from uuid import UUID
 
 from memsdk.models import Hit, SparseVector
-from memsdk.ports import LexicalEncoder
+from memsdk.ports import LexicalEncoder, LexicalText
 
 AVERAGE_WORDS = 40
 
@@ -34,10 +34,8 @@ def spread(
         text: what two hits are compared by.
         sharpness: 1 counts every likeness; with 8 only near-twins matter.
     """
-    vectors = [
-        _unit(vector)
-        for vector in encoder.encode_keys([text(hit) for hit in hits], average_length=AVERAGE_WORDS, b=0.75)
-    ]
+    texts = [LexicalText((text(hit),), average_length=AVERAGE_WORDS, b=0.75) for hit in hits]
+    vectors = [_unit(vector) for vector in encoder.encode_keys([[each] for each in texts])]
     alike = [0.0] * len(hits)
     left = list(range(len(hits)))
     chosen: list[Hit] = []

@@ -74,7 +74,8 @@ def dense_bytes(vector: Vector, *, name: str) -> bytes:
 def sparse_bytes(vector: SparseVector, *, name: str) -> list[bytes]:
     """Uint32 and float32 bytes of a lexical vector."""
     values = array("f", vector.values)
-    if len(values) != len(vector.indices) or not all(map(math.isfinite, values)):
+    # one that is not finite leaves no sum that is
+    if len(values) != len(vector.indices) or not math.isfinite(sum(values)):
         raise IndexingError(f"the lexical vector {name!r} needs as many finite weights as indices")
     try:
         indices = array("I", vector.indices)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from memsdk.ports.embedding import Embedder, EmbedderSpec, LexicalEncoder, TokenCounter, TokenEmbedder
+from memsdk.ports.embedding import (
+    Embedder,
+    EmbedderSpec,
+    LexicalEncoder,
+    LexicalText,
+    TokenCounter,
+    TokenEmbedder,
+)
 from memsdk.ports.index import (
     Index,
     IndexAdmin,
@@ -45,6 +52,7 @@ __all__ = [
     "Indexable",
     "Leg",
     "LexicalEncoder",
+    "LexicalText",
     "LogProb",
     "Message",
     "Origin",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from memsdk.models import Side, SparseVector, Task
 
@@ -67,15 +67,29 @@ class TokenEmbedder(Protocol):
         """
 
 
+class LexicalText(NamedTuple):
+    """A text whose BM25 vector enters a record's, times a weight.
+
+    Attributes:
+        pieces: what the text is made of, with a word's end between them: other texts may be made of the same.
+        average_length: BM25's avgdl, in words.
+        b: how much BM25 discounts long texts, 0 to 1.
+    """
+
+    pieces: tuple[str, ...]
+    average_length: float
+    b: float
+    weight: float = 1.0
+
+
 class LexicalEncoder(Protocol):
     """Texts to BM25 vectors; the index supplies the IDF."""
 
-    def encode_keys(self, texts: Sequence[str], *, average_length: float, b: float) -> list[SparseVector]:
-        """Term weights of texts that are found.
+    def encode_keys(self, keys: Sequence[Sequence[LexicalText]]) -> list[SparseVector]:
+        """Term weights of what is found: a vector a key, the weighted sum of those of its texts.
 
-        Args:
-            average_length: BM25's avgdl, in words.
-            b: how much long texts are discounted, 0 to 1.
+        Raises:
+            InvalidInputError: a text has an average length or a `b` that BM25 can't do with, or holds lone surrogates.
         """
 
     def encode_query(self, text: str) -> SparseVector:
