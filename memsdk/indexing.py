@@ -69,7 +69,7 @@ class _Begun:
     states: Sequence[Indexable]
     prepared: Prepared
     serving: Serving
-    generation: str
+    generation: str = ""
 
     @property
     def encoded(self) -> Future[None]:
@@ -140,7 +140,13 @@ class Indexer:
         Args:
             after: what the encoder is busy with.
         """
-        made = Pipeline(begin=self._begin, finish=self._finish, release=self._outbox.release, after=after)
+        made = Pipeline(
+            expect=self._expect,
+            begin=self._begin,
+            finish=self._finish,
+            release=self._outbox.release,
+            after=after,
+        )
         with no_full_collection(), helping(), made as pipeline:
             yield pipeline
 
@@ -164,7 +170,7 @@ class Indexer:
         if changes:
             try:
                 with helping():
-                    self._finish(self._begin(changes, None))
+                    self._finish(self._begin(changes, None, None))
             except BaseException:
                 self._outbox.release(changes)
                 raise
@@ -292,10 +298,24 @@ class Indexer:
         for collection, some in by_collection.items():
             self._index.upsert(collection, some)
 
-    def _begin(self, changes: Sequence[Change], after: Future[None] | None) -> _Begun:
-        """Read what changed and have it encoded, once `after` is done."""
+    def _expect(self, changes: Sequence[Change], after: Future[None] | None) -> _Begun | None:
+        """Have changes encoded that are about to be committed, where all that takes is at hand; `_begin` goes on from there."""
+        states = [change.state for change in changes if change.state is not None]
+        if len(states) < len(changes) or len(states) <= FEW or not self._serving.loaded:
+            return None
+        serving = self._serving.known()
+        prepared = self.builder(serving).prepare(states, after=after)
+        prepared.describe_ahead()
+        return _Begun(changes, states, prepared, serving)
+
+    def _begin(
+        self, changes: Sequence[Change], after: Future[None] | None, expected: _Begun | None
+    ) -> _Begun:
+        """Read what changed and have it encoded, once `after` is done, unless that was done for what was expected."""
         generation = self._recover()
         serving = self._serving.current()
+        if expected is not None and expected.serving is serving and _same(expected.changes, changes):
+            return replace(expected, generation=generation)
         states = self._states(changes)
         prepared = self.builder(serving).prepare(states, after=after)
         return _Begun(changes, states, prepared, serving, generation)
@@ -359,3 +379,7 @@ class Indexer:
             self._care.recover(generation=generation)
             self._recovered = generation
         return generation
+
+
+def _same(some: Sequence[Change], others: Sequence[Change]) -> bool:
+    return [change.seq for change in some] == [change.seq for change in others]

@@ -67,9 +67,17 @@ class Writer:
             ahead = self.embed_ahead(drafts)
         written: list[Written] = []
         with self._indexer.pipeline(after=ahead) as pipeline:
+
+            def expect(stored: Sequence[Written]) -> None:
+                pipeline.expect(changes_of(stored))
+
             for part in slices(drafts):
                 reach("sql-before-commit")
-                batch = self._records.add(part, owner=self._owner() if wait else None)
+                batch = self._records.add(
+                    part,
+                    owner=self._owner() if wait else None,
+                    before_commit=expect if wait else None,
+                )
                 reach("sql-after-commit")
                 written += batch
                 pipeline.take(changes_of(batch) if wait else [])

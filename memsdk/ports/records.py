@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins  # a method named `list` hides the type
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -68,10 +68,20 @@ class Change:
 class Records(Protocol):
     """The records themselves. Every write puts the outbox entries of what it changes in its own transaction."""
 
-    def add(self, drafts: Sequence[Draft], *, owner: str | None) -> list[Written]:
+    def add(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        owner: str | None,
+        before_commit: Callable[[Sequence[Written]], None] | None = None,
+    ) -> list[Written]:
         """Store the drafts in one transaction, each as new, as an update of its external id, or as seen again.
 
         The outbox entries of the records themselves are claimed by `owner`; those of neighbours by nobody.
+
+        Args:
+            before_commit: told what will be returned, so that work on it can begin while the disk is waited for. The transaction
+                is open: it must not write to the store.
         """
 
     def update(

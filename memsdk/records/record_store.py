@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -36,12 +36,18 @@ class SqlRecords:
     def __init__(self, database: Database, *, keys: Keys, clock: Clock, neighbours: int) -> None:
         self._database, self._keys, self._clock, self._neighbours = database, keys, clock, neighbours
 
-    def add(self, drafts: Sequence[Draft], *, owner: str | None) -> list[Written]:
+    def add(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        owner: str | None,
+        before_commit: Callable[[Sequence[Written]], None] | None = None,
+    ) -> list[Written]:
         """Store the drafts in one transaction; see the port."""
         if not drafts:
             return []
         with self._database.write() as connection:
-            return add_drafts(
+            written = add_drafts(
                 connection,
                 drafts,
                 keys=self._keys,
@@ -49,6 +55,9 @@ class SqlRecords:
                 owner=owner,
                 neighbours=self._neighbours,
             )
+            if before_commit is not None:
+                before_commit(written)
+            return written
 
     def update(
         self, id: UUID, *, visible: RecordFilter, owner: str | None, text: str | None = None,

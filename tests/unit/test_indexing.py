@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,23 +9,32 @@ import pytest
 from memsdk import Memory
 from memsdk.indexing import NOTES
 from memsdk.models import Draft
+from memsdk.pointing import FEW
 from memsdk.ports import RecordFilter, Written
 from memsdk.records.outbox_store import SqlOutbox
 from memsdk.records.record_store import SqlRecords
 
 
+@pytest.mark.parametrize("count", [1, 2 * FEW])
 @pytest.mark.parametrize("session", [None, "s"])
 @pytest.mark.parametrize("overtaken_by", ["update", "forget"])
 def test_what_changed_between_its_write_and_its_indexing_is_indexed_as_it_is_now(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overtaken_by: str, session: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overtaken_by: str, session: str | None, count: int
 ) -> None:
     """A new record is indexed as it was written, without being read again: another process may have been faster."""
+    others = [f"other {number}" for number in range(1, count)]
     with Memory.open(tmp_path, embedder="hashing", index="exact") as memory:
         add = SqlRecords.add
 
-        def overtaken(self: SqlRecords, drafts: Sequence[Draft], *, owner: str | None) -> list[Written]:
-            written = add(self, drafts, owner=owner)
-            (one,) = written
+        def overtaken(
+            self: SqlRecords,
+            drafts: Sequence[Draft],
+            *,
+            owner: str | None,
+            before_commit: Callable[[Sequence[Written]], None] | None = None,
+        ) -> list[Written]:
+            written = add(self, drafts, owner=owner, before_commit=before_commit)
+            one = written[0]
             if overtaken_by == "forget":
                 memory.forget(one.record.id)
             else:
@@ -37,10 +46,10 @@ def test_what_changed_between_its_write_and_its_indexing_is_indexed_as_it_is_now
 
         with monkeypatch.context() as patch:
             patch.setattr(SqlRecords, "add", overtaken)
-            memory.remember("older words", user_id="u", session_id=session)
+            memory.remember(["older words", *others], user_id="u", session_id=session)
         memory.flush()
         assert memory.verify().clean
-        found = [hit.text for hit in memory.recall("words", user_id="u")]
+        found = [hit.text for hit in memory.recall("words", user_id="u") if hit.text not in others]
         assert found == (["newer words"] if overtaken_by == "update" else [])
 
 

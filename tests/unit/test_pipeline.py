@@ -26,9 +26,16 @@ class Work:
     done: list[str] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
 
-    def begin(self, changes: Sequence[Change], after: Future[None] | None) -> Encoding:
+    def expect(self, changes: Sequence[Change], after: Future[None] | None) -> Encoding:
+        """Have encoded what is not committed yet."""
+        self.note("expect", changes)
+        return Encoding(changes)
+
+    def begin(
+        self, changes: Sequence[Change], after: Future[None] | None, expected: Encoding | None
+    ) -> Encoding:
         """Read and have encoded."""
-        self.note("begin", changes)
+        self.note("go on with" if expected is not None and expected.changes == changes else "begin", changes)
         return Encoding(changes)
 
     def finish(self, batch: Encoding) -> None:
@@ -44,6 +51,7 @@ class Work:
     def pipeline(self) -> Pipeline[Encoding]:
         """One that does this work."""
         return Pipeline(
+            expect=self.expect,
             begin=self.begin,
             finish=self.finish,
             release=lambda changes: self.released.extend(change.seq for change in changes),
@@ -82,6 +90,28 @@ def test_after_a_failure_the_caller_goes_on_and_what_is_not_indexed_is_given_bac
         write()
     assert written == [1, 2, 3]
     assert set(work.released) == {1, 2, 3} - kept
+
+
+def test_what_was_expected_is_gone_on_with_and_nothing_else() -> None:
+    """A transaction that failed after all must leave nothing behind that the next batch could be taken for."""
+    work = Work()
+    with work.pipeline() as pipeline:
+        pipeline.expect(change(1))
+        pipeline.take(change(1))
+        pipeline.expect(change(2))
+        pipeline.take(change(3))
+        pipeline.take(change(2))
+    begun = [step for step in work.done if not step.startswith("finish")]
+    assert begun == ["expect 1", "go on with 1", "expect 2", "begin 3", "begin 2"]
+
+
+def test_what_fails_ahead_undoes_no_transaction() -> None:
+    """The embedder's failure is met after the commit: the records are stored, and said to be."""
+    work = Work("expect 1")
+    with work.pipeline() as pipeline:
+        pipeline.expect(change(1))
+        pipeline.take(change(1))
+    assert work.done == ["begin 1", "finish 1"]
 
 
 def test_ctrl_c_ends_it_at_once_and_gives_everything_back() -> None:
