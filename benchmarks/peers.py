@@ -24,12 +24,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import TypedDict, cast
 
 import numpy as np
 
 from benchmarks.filling import Borrowed
+from benchmarks.ingest import turn_lines
+from benchmarks.peer_workers.memsdk_ import PACKAGED
 from benchmarks.peer_workers.serving import OFFLINE, Item, digest
 from benchmarks.turns import sentence, synthetic
 from memsdk import Memory, Side, Task
@@ -69,6 +72,12 @@ def main(arguments: list[str]) -> dict[str, object]:
     parser.add_argument(
         "--records", type=int, default=100_000, help="in the store that is searched; 0 leaves that out"
     )
+    parser.add_argument(
+        "--session",
+        type=int,
+        default=SCOPE // 2,
+        help="turns a session of that store, which memsdk is given in one call",
+    )
     parser.add_argument("--adds", type=int, default=300, help="end to end; 0 leaves that out")
     parser.add_argument("--searches", type=int, default=50)
     parser.add_argument("--only", nargs="*", default=list(PEERS), choices=PEERS)
@@ -86,7 +95,9 @@ def main(arguments: list[str]) -> dict[str, object]:
     if options.records:
         result["engine_alone_ms"] = engine_alone()
         print(f"  Qdrant Edge alone, ms a point: {result['engine_alone_ms']}", flush=True)
-        result["searches"] = searches(run, records=options.records, count=options.searches)
+        result["searches"] = searches(
+            run, records=options.records, session=options.session, count=options.searches
+        )
     return show(result)
 
 
@@ -189,7 +200,7 @@ def quality(run: Run, data: Path, *, conversations: int | None) -> dict[str, flo
             vectors, [*(item.text for item in items), *(text for _, text in asked)], load_embedder(None)
         )
         for name in run.everyone:
-            source = "packaged" if name == "memsdk" else vectors
+            source = PACKAGED if name == "memsdk" else vectors
             with worker(run, name, Path(temporary) / name, source) as peer:
                 peer.add(items)
                 ids = cast("list[list[str]]", peer.ask(do="search", queries=asked, k=K)["ids"])
@@ -207,7 +218,7 @@ def adds(run: Run, data: Path, *, count: int) -> dict[str, float]:
     items = [item._replace(user="ana", session="s") for item in locomo(data)[: count + WARM]]
     found = {}
     with tempfile.TemporaryDirectory() as temporary:
-        for name, source in {"memsdk": "packaged", "mem0": f"model:{model()}"}.items():
+        for name, source in {"memsdk": PACKAGED, "mem0": f"model:{model()}"}.items():
             with worker(run, name, Path(temporary) / name, source) as peer:
                 peer.add(items[:WARM])  # the model is loaded
                 seconds, _ = peer.add(items[WARM:])
@@ -216,8 +227,10 @@ def adds(run: Run, data: Path, *, count: int) -> dict[str, float]:
     return found
 
 
-def searches(run: Run, *, records: int, count: int) -> dict[str, dict[str, float]]:
+def searches(run: Run, *, records: int, session: int, count: int) -> dict[str, dict[str, float]]:
     """By peer: milliseconds a record of adding in batches, vectors given beforehand, and of a user's search."""
+    users = max(1, records // SCOPE)
+    batches = list(synthetic(records, users=users, batch=session, seed=7))
     items = [
         Item(
             f"{batch.session_id}-{place}",
@@ -227,21 +240,22 @@ def searches(run: Run, *, records: int, count: int) -> dict[str, dict[str, float
             str(said["time"]),
             str(said["content"]),
         )
-        for batch in synthetic(records, users=max(1, records // SCOPE), batch=SCOPE // 2, seed=7)
+        for batch in batches
         for place, said in enumerate(batch.messages)
     ]
     chance = np.random.default_rng(7)
     words = random.Random(7)  # noqa: S311 -- no secret
     asked = [
-        [f"user-{chance.integers(max(1, records // SCOPE))}", sentence(words, words=8)]
+        [f"user-{chance.integers(min(users, len(batches)))}", sentence(words, words=8)]
         for _ in range(count + WARM)
     ]
     found = {}
-    with tempfile.TemporaryDirectory() as temporary:
-        vectors = Path(temporary) / "vectors"
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        vectors, of_lines = Path(temporary) / "vectors", Path(temporary) / "vectors of lines"
         write_vectors(vectors, [item.text for item in items], Borrowed())
+        write_vectors(of_lines, list(chain.from_iterable(turn_lines(batches))), Borrowed())
         for name in run.everyone:
-            filled_with, asked_with = ("hashing", "packaged") if name == "memsdk" else (vectors, vectors)
+            filled_with, asked_with = (of_lines, PACKAGED) if name == "memsdk" else (vectors, vectors)
             folder = Path(temporary) / name
             with worker(run, name, folder, filled_with) as peer:
                 seconds, embedding = peer.add(items)

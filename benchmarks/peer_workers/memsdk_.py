@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.filling import Borrowed
-from benchmarks.ingest import Timed
-from benchmarks.peer_workers.serving import Item, serve
-from memsdk import Memory
+import numpy as np
+from numpy.typing import NDArray
 
-HASHING = "hashing"
+from benchmarks.filling import Borrowed
+from benchmarks.peer_workers.serving import Item, Vectors, serve
+from memsdk import Memory, Side, Task
+
+PACKAGED = "packaged"
+
+
+class Given(Borrowed):
+    """The vectors that were made beforehand, as the peers are given them, under the packaged model's name."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._vectors = Vectors(folder)
+
+    def embed(self, texts: Sequence[str], *, task: Task, side: Side) -> NDArray[np.float32]:
+        """See `Embedder.embed`."""
+        return self._vectors(list(texts))
 
 
 class Memsdk:
-    """See `Peer`. The second argument is `hashing` where vectors are to cost nothing, else the model is the packaged one."""
+    """See `Peer`. The second argument is `packaged`, or where vectors made beforehand are."""
+
+    embed_s = 0.0  # of the queries, as the recall tells
 
     def __init__(self, folder: str, source: str) -> None:
-        self._hashing = Timed(Borrowed()) if source == HASHING else None
-        self._memory = Memory.open(Path(folder), embedder=self._hashing)
-        self._asking_s = 0.0
-
-    @property
-    def embed_s(self) -> float:
-        """The seconds spent in the encoder: those of the queries as the recall tells, and those of hashing."""
-        return self._asking_s + (self._hashing.seconds if self._hashing else 0.0)
+        self._memory = Memory.open(Path(folder), embedder=None if source == PACKAGED else Given(source))
 
     def add(self, items: list[Item]) -> None:
         """One call a session."""
@@ -43,8 +53,7 @@ class Memsdk:
     def search(self, user: str, text: str, k: int) -> list[str]:
         """Within the user's."""
         recall = self._memory.recall(text, user_id=user, k=k)
-        if self._hashing is None:
-            self._asking_s += recall.embed_s
+        self.embed_s += recall.embed_s
         return [str(hit.external_id) for hit in recall]
 
     def close(self) -> None:
