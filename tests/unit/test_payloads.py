@@ -9,13 +9,13 @@ import pytest
 from pydantic import JsonValue
 
 from memsdk.filters import matches, parse
-from memsdk.models import Kind, Metadata, Record
+from memsdk.models import Kind, Record
 from memsdk.payload_filters import compile_filter, visible
 from memsdk.payloads import Hasher, payload_of
 
 NOW = datetime(2026, 5, 8, 12, 0, 0, 250_000, tzinfo=UTC)
 HASHER = Hasher(b"secret")
-FIELDS: Metadata = {"tag": "urgent", "score": 3, "due": "2026-06-01", "mixed": ["x", 7]}
+FIELDS: dict[str, JsonValue] = {"tag": "urgent", "score": 3, "due": "2026-06-01", "mixed": ["x", 7]}
 
 
 def record(**changes: object) -> Record:
