@@ -11,9 +11,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
+from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from memsdk.forking import renew_in_child
+
+IDLE = 4  # threads that are kept for the next call
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,7 +37,7 @@ def beside(call: Callable[[], Result]) -> Future[Result]:
         except BaseException as error:  # noqa: BLE001 -- the caller meets it in `result`
             future.set_exception(error)
 
-    threading.Thread(target=run, name="memsdk-beside", daemon=True).start()
+    _workers.begin(run)
     return future
 
 
@@ -64,6 +67,35 @@ def wait_for(future: Future[Result]) -> Result:
         while (job := _helpers.next_job(until=future)) is not None:
             job.step()
     return future.result()
+
+
+class _Workers:
+    """Threads that wait for their next call: to start one takes a fifth of a millisecond, and Python's lock with it."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """None is here: as in a forked child."""
+        self._idle: list[SimpleQueue[Callable[[], None]]] = []
+
+    def begin(self, call: Callable[[], None]) -> None:
+        """Have one make the call, which raises nothing."""
+        try:
+            calls = self._idle.pop()
+        except IndexError:
+            calls = SimpleQueue()
+            threading.Thread(target=self._work, args=(calls,), name="memsdk-beside", daemon=True).start()
+        calls.put(call)
+
+    def _work(self, calls: SimpleQueue[Callable[[], None]]) -> None:
+        while True:
+            call = calls.get()
+            call()
+            del call  # and what it holds
+            if len(self._idle) == IDLE:
+                return
+            self._idle.append(calls)
 
 
 class _Steps(Protocol):
@@ -192,5 +224,6 @@ class _Helpers:
             self._changed.notify_all()
 
 
-_helpers = _Helpers()
+_workers, _helpers = _Workers(), _Helpers()
+renew_in_child(_workers.renew)
 renew_in_child(_helpers.renew)

@@ -21,10 +21,11 @@ from memsdk.beside import beside, helping, wait_for
 from memsdk.errors import IndexingError
 from memsdk.forking import renew_in_child
 from memsdk.garbage import no_full_collection
+from memsdk.line_vectors import LineVectors
 from memsdk.models import TASK_OF, Draft, Kind, Point, Task
 from memsdk.payloads import Hasher
 from memsdk.pipeline import Pipeline
-from memsdk.pointing import FEW, LineVectors, PointBuilder, Prepared
+from memsdk.pointing import FEW, PointBuilder, Prepared
 from memsdk.ports import (
     Change,
     Chunker,

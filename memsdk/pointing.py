@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -19,19 +17,17 @@ from pydantic import JsonValue
 
 from memsdk.beside import beside, wait_for
 from memsdk.composing import Composed, Turn, compose, remembered_turns
-from memsdk.forking import renew_in_child
-from memsdk.models import TASK_OF, Draft, Kind, Point, Record, Side, SparseVector, Task
+from memsdk.line_vectors import LineTable, LineVectors, Mix
+from memsdk.models import TASK_OF, Draft, Kind, Point, Record, SparseVector, Task
 from memsdk.payloads import Hasher, payload_of
 from memsdk.ports import Chunker, Embedder, Indexable, LexicalEncoder, Section
 from memsdk.spaces import DENSE, SPARSE
-from memsdk.testing.failpoints import reach
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Vector = NDArray[np.float32]
 
-CACHED_LINES = 8_192
 NO_ID = UUID(int=0)
 FEW = 8
 """For so few records no thread is started."""
@@ -46,36 +42,6 @@ SPECIAL_TOKENS = 2
 _Line = tuple[Task, str]
 _Made = tuple[int, list[Point]]
 """The place of a state among those prepared, and its points."""
-_Around: TypeAlias = "tuple[Vector, Sequence[tuple[float, Vector]]]"
-"""A vector, and those around it with their weights."""
-
-
-class LineVectors:
-    """The vectors of lines, remembered for a while: a turn's line is needed again for each of its neighbours."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[bytes, Vector] = OrderedDict()
-        self._renew()
-        renew_in_child(self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
-
-    def embed(self, lines: Iterable[str], *, embedder: Embedder, task: Task) -> dict[str, Vector]:
-        """A unit vector [d] a distinct line; only the lines not seen lately are embedded."""
-        wanted = {line: _digest(line, embedder, task) for line in lines}
-        with self._lock:
-            found = {line: self._known[key] for line, key in wanted.items() if key in self._known}
-        missing = [line for line in wanted if line not in found]
-        if missing:
-            reach("embed")
-            vectors = _unit(np.asarray(embedder.embed(missing, task=task, side=Side.KEY), np.float32))
-            found.update(zip(missing, vectors, strict=True))
-            with self._lock:
-                self._known.update((wanted[line], found[line]) for line in missing)
-                while len(self._known) > CACHED_LINES:
-                    self._known.popitem(last=False)
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +67,6 @@ class _Stretch:
     lines: Sequence[_Line]
     done: Future[None]
     places: list[int]
-    vectors: Mapping[_Line, Vector]
-    tasks: Mapping[Kind, Task]
-
-    def vectors_of(self, plan: _Planned) -> list[_Around]:
-        """Of each of its parts, with its context."""
-        task = self.tasks[plan.record.kind]
-        around = [(weight, self.vectors[task, text]) for text, weight in plan.composed.context]
-        return [(self.vectors[task, part], around) for part in plan.parts]
 
 
 class _Described(NamedTuple):
@@ -152,8 +110,10 @@ class PointBuilder:
         turn_of = remembered_turns()
         plans = [self._plan(state, turn_of) for state in states]
         counts = [sum(len(plan.parts) for plan in group) for group in plans]
-        stretches, work = self._stretches(plans, tasks, after=after)
-        prepared = Prepared(plans, self._described, stretches=stretches, counts=counts)
+        stretches, table, work = self._stretches(plans, tasks, after=after)
+        prepared = Prepared(
+            plans, self._described, stretches=stretches, table=table, tasks=tasks, counts=counts
+        )
         if len(plans) > FEW:
             beside(work)
         else:
@@ -167,8 +127,8 @@ class PointBuilder:
         tasks: Mapping[Kind, Task],
         *,
         after: Future[None] | None,
-    ) -> tuple[list[_Stretch], Callable[[], None]]:
-        """The plans by when their lines will be embedded, and the work of embedding them.
+    ) -> tuple[list[_Stretch], LineTable[_Line], Callable[[], None]]:
+        """The plans by when their lines will be embedded, where the vectors will be, and the work of embedding them.
 
         The longest lines come first: sorted, they are padded little, and what is left at the end is quickly done.
         """
@@ -176,31 +136,27 @@ class PointBuilder:
             [(tasks[plan.record.kind], line) for plan in group for line in plan.lines] for group in plans
         ]
         distinct = dict.fromkeys(chain.from_iterable(needed))
-        vectors: dict[_Line, Vector] = {}
-        stretches = [
-            _Stretch(lines=part, done=Future(), places=[], vectors=vectors, tasks=tasks)
-            for part in _in_parts(sorted(distinct, key=lambda pair: -len(pair[1])))
-        ]
-        if len(stretches) == 1:
-            stretches[0].places.extend(range(len(plans)))
-        else:
-            at = {line: number for number, stretch in enumerate(stretches) for line in stretch.lines}
-            for place, lines in enumerate(needed):
-                stretches[max((at[line] for line in lines), default=0)].places.append(place)
+        lines = sorted(distinct, key=lambda pair: -len(pair[1]))
+        table = LineTable(lines)
+        stretches = [_Stretch(lines=part, done=Future(), places=[]) for part in _in_parts(lines)]
+        first = len(stretches[0].lines)
+        for place, some in enumerate(needed):
+            later = len(stretches) > 1 and any(table.rows[line] >= first for line in some)
+            stretches[later].places.append(place)
 
         def work() -> None:
             if after is not None:
                 after.exception()  # which is its own caller's
             try:
                 for stretch in stretches:
-                    vectors.update(self._embedded(stretch.lines))
+                    table.fill(self._embedded(stretch.lines))
                     stretch.done.set_result(None)
             except BaseException as error:  # noqa: BLE001 -- met by who needs the vectors
                 for stretch in stretches:
                     if not stretch.done.done():
                         stretch.done.set_exception(error)
 
-        return stretches, work
+        return stretches, table, work
 
     def _embedded(self, wanted: Sequence[_Line]) -> dict[_Line, Vector]:
         by_task: dict[Task, list[str]] = {}
@@ -293,8 +249,11 @@ class Prepared:
         describe: Callable[[Sequence[Sequence[_Planned]]], list[list[_Described]]],
         *,
         stretches: Sequence[_Stretch],
+        table: LineTable[_Line],
+        tasks: Mapping[Kind, Task],
         counts: list[int],
     ) -> None:
+        self._table, self._tasks = table, tasks
         self._plans = plans
         self._describe = describe
         self._described: dict[int, list[_Described]] = {}  # by place, until the points are made
@@ -334,28 +293,26 @@ class Prepared:
                 self.describe(places)
             if slices:
                 wait_for(stretch.done)
-                yield stretch.places, self._made(slices, stretch)
+                yield stretch.places, self._made(slices)
 
     def points(self) -> list[list[Point]]:
         """The points of all states, in the states' order; see `stretches`."""
         found = dict(chain.from_iterable(made for _, made in self.stretches()))
         return [found[place] for place in range(len(self._plans))]
 
-    def _made(self, slices: Sequence[list[int]], stretch: _Stretch) -> Iterator[_Made]:
+    def _made(self, slices: Sequence[list[int]]) -> Iterator[_Made]:
         for places in slices:
             self.describe(places)
-            vectors = iter(
-                _mixed(
-                    [
-                        pair
-                        for place in places
-                        for plan in self._plans[place]
-                        for pair in stretch.vectors_of(plan)
-                    ]
-                )
-            )
+            mixes = [mix for place in places for plan in self._plans[place] for mix in self._mixes(plan)]
+            vectors = iter(self._table.mixed(mixes))
             for place in places:
                 yield place, self._points(place, vectors)
+
+    def _mixes(self, plan: _Planned) -> list[Mix[_Line]]:
+        """What each of its points' vectors is mixed of: a part, and what stands around the record."""
+        task = self._tasks[plan.record.kind]
+        around = [((task, text), weight) for text, weight in plan.composed.context]
+        return [[((task, part), 1.0), *around] for part in plan.parts]
 
     def _points(self, place: int, vectors: Iterator[Vector]) -> list[Point]:
         """The points of a state, whose vectors come next."""
@@ -370,34 +327,6 @@ class Prepared:
             for plan, described in zip(self._plans[place], self._described.pop(place), strict=True)
             for number in range(len(plan.parts))
         ]
-
-
-def _unit(vectors: Vector) -> Vector:
-    """The rows at unit length: an embedder of the caller's own may be careless about it. No row of zeros can be."""
-    with np.errstate(invalid="ignore"):  # it becomes NaN, which the index refuses by name
-        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
-
-
-def _mixed(wanted: Sequence[_Around]) -> list[Vector]:
-    """Each vector with what stands around it added, and of unit length again: all in one product, as neighbours share theirs."""
-    places = [place for place, (_, around) in enumerate(wanted) if around]
-    found = [vector for vector, _ in wanted]
-    rows: dict[int, int] = {}  # by the vector's identity
-    vectors: list[Vector] = []
-    entries: list[tuple[int, int, float]] = []
-    for number, place in enumerate(places):
-        for weight, vector in ((1.0, found[place]), *wanted[place][1]):
-            row = rows.setdefault(id(vector), len(vectors))
-            if row == len(vectors):
-                vectors.append(vector)
-            entries.append((number, row, weight))
-    if entries:
-        weights = np.zeros((len(places), len(vectors)), np.float32)
-        for number, row, weight in entries:
-            weights[number, row] += weight
-        for place, vector in zip(places, _unit(weights @ np.stack(vectors)), strict=True):
-            found[place] = vector
-    return found
 
 
 def _in_parts(wanted: list[_Line]) -> list[list[_Line]]:
@@ -429,9 +358,3 @@ def _point_id(plan: _Planned, number: int) -> UUID:
     if number == 0 and plan.until is None:
         return plan.record.id
     return uuid5(plan.record.id, f"{plan.record.revision}/{number}")
-
-
-def _digest(line: str, embedder: Embedder, task: Task) -> bytes:
-    spec = embedder.spec
-    head = f"{spec.weights}\0{spec.pooling}\0{spec.max_tokens}\0{spec.prefixes.get(task, ('', ''))[1]}\0"
-    return hashlib.blake2b((head + line).encode(), digest_size=16).digest()

@@ -84,8 +84,9 @@ class HostedIndex(EngineFacade):
     @property
     def generation(self) -> str:
         """Names one run of the engine. The handshake told it, so it is asked for only where no connection is at hand."""
+        self._forget_the_parents()
         with self._lock:
-            at_hand = self._idle[-1] if self._idle and os.getpid() == self._pid and not self._closed else None
+            at_hand = self._idle[-1] if self._idle and not self._closed else None
             if at_hand is not None and at_hand.holds:
                 return at_hand.generation
         return super().generation
@@ -211,8 +212,7 @@ class HostedIndex(EngineFacade):
 
     def _take(self) -> _Line:
         """A connection of this process, idle or new."""
-        if os.getpid() != self._pid:
-            self._forget_connections()  # the parent's: the host would mix up our calls and its
+        self._forget_the_parents()
         if self._closed:
             raise ClosedError("the index was closed; open the memory again")
         with self._lock:
@@ -233,10 +233,16 @@ class HostedIndex(EngineFacade):
         line.connection.close()
 
     def _drop_idle(self) -> None:
+        self._forget_the_parents()
         with self._lock:
             idle, self._idle = self._idle, []
         for line in idle:
             line.connection.close()
+
+    def _forget_the_parents(self) -> None:
+        """In a forked child: the host would mix up our calls and its, and another of its threads may have held the lock."""
+        if os.getpid() != self._pid:
+            self._forget_connections()
 
     def _forget_connections(self) -> None:
         self._pid = os.getpid()

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 
-from memsdk.garbage import no_full_collection
+import pytest
+
+from memsdk.garbage import _collector, no_full_collection
 
 
 def full_collections() -> int:
@@ -57,3 +60,27 @@ def test_what_the_program_sets_meanwhile_stays() -> None:
         assert gc.get_threshold() == (900, 9, 9)
     finally:
         gc.set_threshold(*usual)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_collects_as_usual_whatever_its_parents_threads_were_at() -> None:
+    """They are not there to end their blocks: the child would never collect again, or wait for their lock for ever."""
+    usual = gc.get_threshold()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with no_full_collection(), _collector._lock:
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    assert inside.wait(10)
+    child = os.fork()
+    if not child:
+        with no_full_collection():
+            pass
+        os._exit(int(gc.get_threshold() != usual))
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

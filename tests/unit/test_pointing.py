@@ -9,8 +9,9 @@ import pytest
 
 from memsdk import Memory
 from memsdk.errors import EmbedderError
+from memsdk.line_vectors import LineVectors
 from memsdk.models import Point, Side, Task
-from memsdk.pointing import LineVectors, PointBuilder
+from memsdk.pointing import PointBuilder
 from memsdk.ports import Indexable
 from memsdk.spaces import DENSE
 from memsdk.testing.embedders import HashingEmbedder

@@ -349,6 +349,24 @@ def test_a_forked_child_gets_its_own_connection(index: HostedIndex) -> None:
     assert len(ask(index, DENSE)[0]) == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_does_not_wait_for_a_thread_that_only_its_parent_has(index: HostedIndex) -> None:
+    """It was in the middle of a call at the fork: what it held then is held in the child for ever."""
+    index.upsert("space", [point()])
+
+    def in_child() -> None:
+        assert index.generation
+        index.close()
+
+    with index._lock:
+        child = multiprocessing.get_context("fork").Process(target=in_child)
+        child.start()
+    child.join(10)
+    child.kill()
+    assert child.exitcode == 0
+
+
 def test_threads_share_an_index(index: HostedIndex) -> None:
     """Parallel recalls go side by side with a long upsert, and nobody gets another's answer."""
     points = random_points(60, seed=2)
