@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     Vector = NDArray[np.float32]
 
 CACHED_LINES = 8_192
-LineT = TypeVar("LineT")
-Mix = Sequence[tuple[LineT, float]]
-"""Lines and the weights of their vectors."""
 
 
 class LineVectors:
@@ -55,40 +52,18 @@ class LineVectors:
         return found
 
 
-class LineTable(Generic[LineT]):
-    """The vectors of some lines, as they come, and what is mixed of them."""
-
-    def __init__(self, lines: Iterable[LineT]) -> None:
-        self.rows = {line: row for row, line in enumerate(lines)}
-        self._vectors: Vector | None = None
-
-    def fill(self, found: Mapping[LineT, Vector]) -> None:
-        """These lines have these vectors [d]."""
-        if not found:
-            return
-        vectors = np.stack(list(found.values()))
-        if self._vectors is None:
-            self._vectors = np.empty((len(self.rows), vectors.shape[1]), np.float32)
-        self._vectors[[self.rows[line] for line in found]] = vectors
-
-    def mixed(self, wanted: Sequence[Mix[LineT]]) -> Vector:
-        """The weighted sum of each mix, none of them empty, at unit length: [n, d]; all at once, as that takes a third of the time."""
-        most = max((len(mix) for mix in wanted), default=0)
-        if not most or self._vectors is None:
-            return np.empty((0, 0), np.float32)
-        rows = np.zeros((len(wanted), most), np.intp)
-        weights = np.zeros((len(wanted), most), np.float32)
-        for place, mix in enumerate(wanted):
-            rows[place] = self.rows[mix[0][0]]  # what is left over has a weight of 0
-            rows[place, : len(mix)] = [self.rows[line] for line, _ in mix]
-            weights[place, : len(mix)] = [weight for _, weight in mix]
-        return unit(np.matmul(weights[:, None, :], self._vectors[rows])[:, 0])
-
-
 def unit(vectors: Vector) -> Vector:
     """The rows at unit length: an embedder of the caller's own may be careless about it. No row of zeros can be."""
     with np.errstate(invalid="ignore"):  # it becomes NaN, which the index refuses by name
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def mixed(vector: Vector, around: Sequence[tuple[float, Vector]]) -> Vector:
+    """The vector, with what stands around it added and weighted; of unit length as it was."""
+    if not around:
+        return vector
+    total = vector + sum((weight * other for weight, other in around), np.float32(0))
+    return np.asarray(total / np.linalg.norm(total), np.float32)
 
 
 def _digest(embedder: Embedder, task: Task) -> Callable[[str], bytes]:

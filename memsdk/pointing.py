@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from memsdk.beside import beside, wait_for
 from memsdk.composing import Composed, Turn, compose, remembered_turns
-from memsdk.line_vectors import LineTable, LineVectors, Mix
+from memsdk.line_vectors import LineVectors, mixed
 from memsdk.models import TASK_OF, Draft, Kind, Point, Record, SparseVector, Task
 from memsdk.payloads import Hasher, payload_of
 from memsdk.ports import Chunker, Embedder, Indexable, LexicalEncoder, Section
@@ -67,6 +67,14 @@ class _Stretch:
     lines: Sequence[_Line]
     done: Future[None]
     places: list[int]
+    vectors: Mapping[_Line, Vector]
+    tasks: Mapping[Kind, Task]
+
+    def vectors_of(self, plan: _Planned) -> tuple[list[Vector], list[tuple[float, Vector]]]:
+        """Of its parts, and of its context with weights."""
+        task = self.tasks[plan.record.kind]
+        parts = [self.vectors[task, part] for part in plan.parts]
+        return parts, [(weight, self.vectors[task, text]) for text, weight in plan.composed.context]
 
 
 class _Described(NamedTuple):
@@ -110,10 +118,8 @@ class PointBuilder:
         turn_of = remembered_turns()
         plans = [self._plan(state, turn_of) for state in states]
         counts = [sum(len(plan.parts) for plan in group) for group in plans]
-        stretches, table, work = self._stretches(plans, tasks, after=after)
-        prepared = Prepared(
-            plans, self._described, stretches=stretches, table=table, tasks=tasks, counts=counts
-        )
+        stretches, work = self._stretches(plans, tasks, after=after)
+        prepared = Prepared(plans, self._described, stretches=stretches, counts=counts)
         if len(plans) > FEW:
             beside(work)
         else:
@@ -127,8 +133,8 @@ class PointBuilder:
         tasks: Mapping[Kind, Task],
         *,
         after: Future[None] | None,
-    ) -> tuple[list[_Stretch], LineTable[_Line], Callable[[], None]]:
-        """The plans by when their lines will be embedded, where the vectors will be, and the work of embedding them.
+    ) -> tuple[list[_Stretch], Callable[[], None]]:
+        """The plans by when their lines will be embedded, and the work of embedding them.
 
         The longest lines come first: sorted, they are padded little, and what is left at the end is quickly done.
         """
@@ -136,27 +142,28 @@ class PointBuilder:
             [(tasks[plan.record.kind], line) for plan in group for line in plan.lines] for group in plans
         ]
         distinct = dict.fromkeys(chain.from_iterable(needed))
-        lines = sorted(distinct, key=lambda pair: -len(pair[1]))
-        table = LineTable(lines)
-        stretches = [_Stretch(lines=part, done=Future(), places=[]) for part in _in_parts(lines)]
-        first = len(stretches[0].lines)
-        for place, some in enumerate(needed):
-            later = len(stretches) > 1 and any(table.rows[line] >= first for line in some)
-            stretches[later].places.append(place)
+        vectors: dict[_Line, Vector] = {}
+        stretches = [
+            _Stretch(lines=part, done=Future(), places=[], vectors=vectors, tasks=tasks)
+            for part in _in_parts(sorted(distinct, key=lambda pair: -len(pair[1])))
+        ]
+        at = {line: number for number, stretch in enumerate(stretches) for line in stretch.lines}
+        for place, lines in enumerate(needed):
+            stretches[max((at[line] for line in lines), default=0)].places.append(place)
 
         def work() -> None:
             if after is not None:
                 after.exception()  # which is its own caller's
             try:
                 for stretch in stretches:
-                    table.fill(self._embedded(stretch.lines))
+                    vectors.update(self._embedded(stretch.lines))
                     stretch.done.set_result(None)
             except BaseException as error:  # noqa: BLE001 -- met by who needs the vectors
                 for stretch in stretches:
                     if not stretch.done.done():
                         stretch.done.set_exception(error)
 
-        return stretches, table, work
+        return stretches, work
 
     def _embedded(self, wanted: Sequence[_Line]) -> dict[_Line, Vector]:
         by_task: dict[Task, list[str]] = {}
@@ -249,15 +256,13 @@ class Prepared:
         describe: Callable[[Sequence[Sequence[_Planned]]], list[list[_Described]]],
         *,
         stretches: Sequence[_Stretch],
-        table: LineTable[_Line],
-        tasks: Mapping[Kind, Task],
         counts: list[int],
     ) -> None:
-        self._table, self._tasks = table, tasks
         self._plans = plans
         self._describe = describe
         self._described: dict[int, list[_Described]] = {}  # by place, until the points are made
         self._describing = threading.Lock()
+        self._asked = False
         self._stretches = stretches
         self.counts = counts
         """How many points each state has; a record that is gone has none."""
@@ -276,7 +281,12 @@ class Prepared:
 
     def describe_ahead(self) -> None:
         """Describe those that the index is given first, in a thread of its own: the caller is about to wait for the disk."""
-        beside(lambda: self.describe(self._stretches[0].places[:SLICE]))
+
+        def first() -> None:
+            if not self._asked:  # else the caller is at it
+                self.describe(self._stretches[0].places[:SLICE])
+
+        beside(first)
 
     def stretches(self) -> Iterator[tuple[list[int], Iterator[_Made]]]:
         """For each stretch, once it is encoded, the places of its states, and their points as they are made.
@@ -284,6 +294,7 @@ class Prepared:
         Raises:
             EmbedderError: as the embedder did.
         """
+        self._asked = True
         wait([self._stretches[0].done], timeout=HEAD_START_S)
         for stretch in self._stretches:
             slices = [stretch.places[start : start + SLICE] for start in range(0, len(stretch.places), SLICE)]
@@ -293,40 +304,36 @@ class Prepared:
                 self.describe(places)
             if slices:
                 wait_for(stretch.done)
-                yield stretch.places, self._made(slices)
+                yield stretch.places, self._made(slices, stretch)
 
     def points(self) -> list[list[Point]]:
         """The points of all states, in the states' order; see `stretches`."""
         found = dict(chain.from_iterable(made for _, made in self.stretches()))
         return [found[place] for place in range(len(self._plans))]
 
-    def _made(self, slices: Sequence[list[int]]) -> Iterator[_Made]:
+    def _made(self, slices: Sequence[list[int]], stretch: _Stretch) -> Iterator[_Made]:
         for places in slices:
             self.describe(places)
-            mixes = [mix for place in places for plan in self._plans[place] for mix in self._mixes(plan)]
-            vectors = iter(self._table.mixed(mixes))
             for place in places:
-                yield place, self._points(place, vectors)
+                yield place, self._points(place, stretch)
 
-    def _mixes(self, plan: _Planned) -> list[Mix[_Line]]:
-        """What each of its points' vectors is mixed of: a part, and what stands around the record."""
-        task = self._tasks[plan.record.kind]
-        around = [((task, text), weight) for text, weight in plan.composed.context]
-        return [[((task, part), 1.0), *around] for part in plan.parts]
-
-    def _points(self, place: int, vectors: Iterator[Vector]) -> list[Point]:
-        """The points of a state, whose vectors come next."""
-        return [
-            Point(
-                id=_point_id(plan, number),
-                record=plan.record.id,
-                dense={DENSE: next(vectors)},
-                sparse={SPARSE: described.lexical} if number == 0 and described.lexical.indices else {},
-                payload=described.payload,
-            )
-            for plan, described in zip(self._plans[place], self._described.pop(place), strict=True)
-            for number in range(len(plan.parts))
-        ]
+    def _points(self, place: int, stretch: _Stretch) -> list[Point]:
+        points = []
+        for plan, described in zip(self._plans[place], self._described.pop(place), strict=True):
+            parts, around = stretch.vectors_of(plan)
+            for number, vector in enumerate(parts):
+                points.append(
+                    Point(
+                        id=_point_id(plan, number),
+                        record=plan.record.id,
+                        dense={DENSE: mixed(vector, around)},
+                        sparse={SPARSE: described.lexical}
+                        if number == 0 and described.lexical.indices
+                        else {},
+                        payload=described.payload,
+                    )
+                )
+        return points
 
 
 def _in_parts(wanted: list[_Line]) -> list[list[_Line]]:
