@@ -28,7 +28,7 @@ def cores() -> int:
 
 
 def beside(call: Callable[[], Result]) -> Future[Result]:
-    """Make the call in a thread of its own, which Ctrl-C in the caller leaves behind and no exit waits for."""
+    """Make the call in another thread, which Ctrl-C in the caller leaves behind and no exit waits for."""
     future: Future[Result] = Future()
 
     def run() -> None:

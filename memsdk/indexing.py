@@ -44,6 +44,7 @@ BATCH = 512
 TOGETHER = 2_048  # of one call: the more texts are embedded together, the less the encoder pads them
 CATCH_UP = 8  # batches
 OWN_S = 1.0  # without headway; then `drain_all` takes this process's own claims for left behind
+EXPECTED = 128  # records at most that are begun before their commit: others wait for the database meanwhile
 NOTES = 64  # of what is in the index, at most, that the outbox is told later
 
 
@@ -302,7 +303,7 @@ class Indexer:
     def _expect(self, changes: Sequence[Change], after: Future[None] | None) -> _Begun | None:
         """Have changes encoded that are about to be committed, where all that takes is at hand; `_begin` goes on from there."""
         states = [change.state for change in changes if change.state is not None]
-        if len(states) < len(changes) or len(states) <= FEW or not self._serving.loaded:
+        if len(states) < len(changes) or not FEW < len(states) <= EXPECTED or not self._serving.loaded:
             return None
         serving = self._serving.known()
         prepared = self.builder(serving).prepare(states, after=after)

@@ -54,8 +54,8 @@ class Bm25Encoder:
         """Term weights of what is found, as the port says. A piece that several texts share is read once.
 
         In a text, a term that occurs tf times weighs tf (k + 1) / (tf + k (1 - b + b length / average_length)) (Robertson and
-        Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009), as Qdrant computes it: all keys at once, in
-        half of the time, as each turn is part of several others' texts.
+        Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond", 2009), as Qdrant computes it. All keys at once take
+        two thirds of the time of each text by itself, as a turn is part of several others' texts.
         """
         texts = list(chain.from_iterable(keys))
         for text in texts:
