@@ -22,7 +22,7 @@ from memsdk.errors import IndexingError
 from memsdk.forking import renew_in_child
 from memsdk.garbage import no_full_collection
 from memsdk.line_vectors import LineVectors
-from memsdk.models import TASK_OF, Draft, Kind, Point, Task
+from memsdk.models import TASK_OF, Draft, Kind, Task
 from memsdk.payloads import Hasher
 from memsdk.pipeline import Pipeline
 from memsdk.pointing import FEW, PointBuilder, Prepared
@@ -289,16 +289,6 @@ class Indexer:
         points = [point for group in prepared.points() for point in group]
         if points:
             self._index.upsert(serving.twin, points)
-
-    def _send(
-        self, groups: Sequence[Sequence[Point]], states: Sequence[Indexable], *, serving: Serving
-    ) -> None:
-        by_collection: dict[str, list[Point]] = {}
-        for state, points in zip(states, groups, strict=True):
-            if state.revisions:
-                by_collection.setdefault(serving.collection(state.revisions[0].kind), []).extend(points)
-        for collection, some in by_collection.items():
-            self._index.upsert(collection, some)
 
     def _expect(self, changes: Sequence[Change], after: Future[None] | None) -> _Begun | None:
         """Have changes encoded that are about to be committed, where all that takes is at hand; `_begin` goes on from there."""
